@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DOC: Theory of operation
+ *
+ * A plain write(2) of one blocks while the counter is at its maximum, and
+ * whether it does is the program's choice, not ours: O_NONBLOCK belongs to the
+ * open file it shares with us. Completion of an aio request with
+ * IOCB_FLAG_RESFD goes through the kernel's eventfd_signal() instead, which is
+ * what vfio-pci itself uses: it saturates and cannot block.
+ *
+ * The request is a read of no bytes from the eventfd itself. It takes nothing
+ * from the counter (fewer than eight bytes is an error there), needs no other
+ * descriptor, and completes within io_submit(2), so nothing is ever in flight.
+ *
+ * One context serves all threads: as fast as one per thread where measured
+ * (0.75 us alone, 1 us with both cores at it, either way), with nothing to
+ * undo when a thread ends. Completions are of no interest; they are thrown
+ * away when the ring is full of them. The context is asked for once: if the
+ * host refuses it (fs.aio-max-nr, a seccomp filter, no aio at all), signals
+ * are poll(2) and write(2) from then on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/evfd.h"
+
+#define RING_SIZE    256 /* requests between two reaps, about */
+#define SUBMIT_TRIES 4	 /* other threads may refill a reaped ring */
+
+static pthread_once_t ring_once = PTHREAD_ONCE_INIT;
+static aio_context_t ring; /* 0: there is none; immutable after ring_once */
+
+static void ring_setup(void)
+{
+	if (syscall(SYS_io_setup, RING_SIZE, &ring) < 0)
+		ring = 0;
+}
+
+static void ring_reap(void)
+{
+	struct io_event done[64];
+	struct timespec no_wait = {0};
+	long n;
+
+	do
+		n = syscall(SYS_io_getevents, ring, 0, 64, done, &no_wait);
+	while (n == 64);
+}
+
+static bool signal_by_aio(int fd)
+{
+	struct iocb cb = {
+		.aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_fildes = (uint32_t)fd,
+		.aio_flags = IOCB_FLAG_RESFD,
+		.aio_resfd = (uint32_t)fd,
+	};
+	struct iocb *list = &cb;
+
+	pthread_once(&ring_once, ring_setup);
+	if (!ring)
+		return false;
+	for (int i = 0; i < SUBMIT_TRIES; i++) {
+		if (syscall(SYS_io_submit, ring, 1, &list) == 1)
+			return true;
+		if (errno != EAGAIN)
+			return false;
+		ring_reap();
+	}
+	return false;
+}
+
+static void signal_by_write(int fd)
+{
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+	uint64_t one = 1;
+
+	if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT &&
+	    write(fd, &one, sizeof(one)) < 0)
+		return; /* full after all: dropped, as a full one is */
+}
+
+void evfd_signal(int fd)
+{
+	int saved = errno;
+
+	if (!signal_by_aio(fd))
+		signal_by_write(fd);
+	errno = saved;
+}
+
+bool evfd_drain(int fd)
+{
+	uint64_t count;
+	struct iovec iov = {&count, sizeof(count)};
+	int saved = errno;
+	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	errno = saved;
+	return n == sizeof(count);
+}
+
+int evfd_check(int fd)
+{
+	static const char want[] = "anon_inode:[eventfd]";
+	char path[32], kind[sizeof(want)];
+
+	if (fcntl(fd, F_GETFD) < 0)
+		return -EBADF;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+
+	ssize_t n = readlink(path, kind, sizeof(kind));
+
+	if (n != sizeof(want) - 1 || memcmp(kind, want, sizeof(want) - 1))
+		return -EINVAL;
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Signalling a program's eventfd without ever waiting for the program: its
+ * counter may be full and its descriptor blocking.
+ */
+#ifndef SOFTVFIO_LIB_EVFD_H
+#define SOFTVFIO_LIB_EVFD_H
+
+#include <stdbool.h>
+
+/**
+ * evfd_signal() - Add one to an eventfd's counter
+ * @fd: an eventfd, see evfd_check()
+ *
+ * Saturates as the kernel's own signals do: a full counter goes to its very
+ * end and stays there. Where the host offers no aio, a signal to a full
+ * counter is dropped instead, and a program that fills the counter of a
+ * blocking descriptor at the wrong instant could hold the caller up.
+ *
+ * Context: any thread, any lock; never blocks; leaves errno alone.
+ */
+void evfd_signal(int fd);
+
+/**
+ * evfd_drain() - Take from an eventfd's counter without blocking
+ * @fd: an eventfd
+ *
+ * Takes all of it, or one from an EFD_SEMAPHORE eventfd, as a read would.
+ *
+ * Context: any thread, any lock; never blocks; leaves errno alone.
+ * Return: true when the counter was not zero.
+ */
+bool evfd_drain(int fd);
+
+/**
+ * evfd_check() - Is @fd an eventfd?
+ *
+ * Return: 0; -EBADF no such descriptor; -EINVAL some other kind of file.
+ */
+int evfd_check(int fd);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What shim and daemon say to each other: one request, one reply, over unix
+ * SOCK_SEQPACKET sockets of one machine (native byte order and layout).
+ *
+ * A request on an open VFIO file is sent on the file itself, which is a
+ * socket; the first descriptor it carries is one end of a fresh pair, on which
+ * the reply comes. A request on no file (open, stat, a fault) is sent on a
+ * fresh connection to the instance's door, and answered on it.
+ *
+ * The daemon keeps nothing between messages. When it needs more to answer
+ * (bytes at some address, the files behind descriptor numbers, what memory
+ * lies at an address), it changes nothing, replies SV_NEED with what is
+ * missing, and the shim sends the whole request again with that added. So the
+ * shim knows no ioctl and no structure, and the daemon waits for nobody.
+ *
+ *   request:  struct sv_request, then its sections in this order:
+ *	       n_segs  x struct sv_seg, n_fdrefs x struct sv_fdref,
+ *	       n_vmas  x struct sv_vma, then the segments' bytes, back to back
+ *   reply:    struct sv_reply, then by kind, see there
+ *
+ * What does not fit one message (SV_MSG_MAX bytes, SV_MSG_FDS descriptors)
+ * goes ahead of it: the shim first fills its end of the reply pair with
+ * continuation parts (struct sv_part), then sends the head. The daemon takes
+ * the parts that are there without waiting.
+ */
+#ifndef SOFTVFIO_LIB_PROTO_H
+#define SOFTVFIO_LIB_PROTO_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define SV_MAGIC 0x4f465653u /* "SVFO" */
+
+/* Environment variable naming the instance's directory. In it: */
+#define SV_ENV_DIR "SOFTVFIO_DIR"
+#define SV_DOOR	   "door" /* the socket to connect to */
+#define SV_TREE	   "root" /* what /dev/vfio, /sys/bus/pci ... look like */
+
+/*
+ * The daemon's end of every VFIO file is bound to an abstract name that says
+ * what it is, for getpeername() in the shim:
+ *   \0softvfio/<instance id, 16 hex>/<serial, hex>/<what>
+ * where <what> is the path readlink(/proc/self/fd/N) shows on Linux:
+ * "/dev/vfio/vfio", "/dev/vfio/12", "anon_inode:[vfio-device]", or a file in
+ * /sys.
+ */
+#define SV_NAME_PREFIX "softvfio/"
+
+/*
+ * A BAR's memory is a memfd of this name (/proc/self/maps shows it as
+ * "/memfd:softvfio:<id>:<bdf>:<bar> (deleted)").
+ */
+#define SV_BAR_NAME_FORMAT "softvfio:%016llx:%s:%u"
+#define SV_BAR_NAME_PREFIX "softvfio:"
+
+#define SV_MSG_MAX	(128u << 10) /* bytes of one message */
+#define SV_MSG_FDS	250	     /* descriptors of one message */
+#define SV_PARTS_MAX	10	     /* continuation parts of one request */
+#define SV_DATA_MAX	(64u << 10)  /* payload of one SV_READ or SV_WRITE */
+#define SV_PREFETCH	256 /* bytes at an ioctl's argument sent at once */
+#define SV_ATTEMPTS_MAX 16  /* SV_NEED rounds before the shim gives up */
+#define SV_SEGS_MAX	8
+#define SV_FDREFS_MAX	2048
+#define SV_VMAS_MAX	1024
+
+enum sv_op {
+	/* on the door */
+	SV_OPEN = 1, /* arg: open flags. segment 0: the path, absolute */
+	SV_STAT,     /* segment 0: the path. Reply data: struct sv_stat */
+	SV_FAULT,    /* arg: offset, 1 = write. segment 0: a BAR's memfd name */
+	SV_ACCESS,   /* arg: offset, size (1 2 4 8), 1 = write, value.
+		      * segment 0: a BAR's memfd name.
+		      * Reply data of a read: the value, 8 bytes */
+	SV_CONTROL,  /* segment 0: JSON. Reply: a memfd holding JSON */
+	/* on a file */
+	SV_FSTAT, /* Reply data: struct sv_stat */
+	SV_IOCTL, /* arg: command, argument. segment 0: bytes at argument */
+	SV_READ,  /* arg: offset or SV_POS, count. Reply data: the bytes */
+	SV_WRITE, /* arg: offset or SV_POS. segment 0: the bytes */
+	SV_MMAP,  /* arg: offset, length, prot, flags.
+		      * Reply: struct sv_map, the ranges, and a memfd */
+	SV_OP_END,
+};
+
+#define SV_POS UINT64_MAX /* at (and moving) the file's own position */
+
+struct sv_request {
+	uint32_t magic;
+	uint16_t op;
+	uint16_t n_parts; /* continuation parts waiting in the reply socket */
+	uint64_t seq;
+	uint64_t arg[4];
+	uint64_t mm_id[2]; /* names the sender's address space; 0 = unknown */
+	uint32_t flags;
+	uint32_t n_segs;
+	uint32_t n_fdrefs;
+	uint32_t n_vmas;
+};
+static_assert(sizeof(struct sv_request) == 80, "request layout");
+
+#define SV_REQ_MEM_FD (1u << 0) /* the last descriptor is /proc/self/mem */
+#define SV_REQ_VMAS   (1u << 1) /* n_vmas describes what SV_NEED_VMAS asked */
+
+/**
+ * struct sv_seg - Bytes of program memory (or of the shim's own: paths, JSON)
+ * @addr: where they are in the program; 0 for the shim's own
+ * @want: how many were asked for
+ * @len:  how many could be read; fewer than @want = the next one faults
+ */
+struct sv_seg {
+	uint64_t addr;
+	uint32_t want;
+	uint32_t len;
+};
+static_assert(sizeof(struct sv_seg) == 16, "segment layout");
+
+/**
+ * struct sv_fdref - A descriptor number the daemon asked about
+ * @number: as the program wrote it
+ * @index:  which of the request's descriptors it is (0 = the first behind the
+ *	    reply socket, counting through head, then parts in order), or -1
+ *	    when the program has no such descriptor
+ */
+struct sv_fdref {
+	int32_t number;
+	int32_t index;
+};
+
+/** enum sv_vma_kind - what backs a mapping */
+enum sv_vma_kind {
+	SV_VMA_MM,   /* private, or a file nobody could open again */
+	SV_VMA_FILE, /* shared mapping of a regular file: @index is it */
+	SV_VMA_BAR,  /* one of our BARs, by @dev and @ino of its memfd */
+};
+
+/**
+ * struct sv_vma - Part of what lies in the range SV_NEED_VMAS asked for, cut
+ * to it; ascending. A gap between two is unmapped.
+ * @start: program address
+ * @end:   exclusive
+ * @off:   file offset at @start
+ * @dev:   makedev() of the file, as stat shows it
+ * @ino:   inode of the file
+ * @prot:  PROT_READ | PROT_WRITE as it is now
+ * @kind:  enum sv_vma_kind
+ * @index: descriptor as in struct sv_fdref, -1 without
+ */
+struct sv_vma {
+	uint64_t start;
+	uint64_t end;
+	uint64_t off;
+	uint64_t dev;
+	uint64_t ino;
+	uint32_t prot;
+	uint16_t kind;
+	int16_t index;
+};
+static_assert(sizeof(struct sv_vma) == 48, "vma layout");
+
+/**
+ * struct sv_part - Head of a continuation part, in the reply socket
+ * @seq:   of the request
+ * @bytes: following; appended to the request's sections as if one message.
+ *	   Its descriptors are appended to the request's.
+ */
+struct sv_part {
+	uint32_t magic;
+	uint32_t bytes;
+	uint64_t seq;
+};
+
+enum sv_reply_kind {
+	SV_DONE = 1,
+	SV_NEED,
+};
+
+/**
+ * struct sv_reply - The answer
+ * @result: >= 0, or a negative errno
+ * @flags:  SV_REPLY_*
+ *
+ * SV_DONE is followed by
+ *   READ:		   @result bytes
+ *   STAT, FSTAT:	   struct sv_stat
+ *   ACCESS, reading:	   uint64_t
+ *   MMAP:		   struct sv_map, its ranges; and the memfd
+ *   CONTROL:		   nothing; a memfd
+ *   everything else:	   @n x struct sv_copy, then their bytes back to back,
+ *			   to be written to program memory (EFAULT if one
+ *			   cannot)
+ * With SV_REPLY_FD the result is the descriptor that came along.
+ *
+ * SV_NEED is followed by @n x struct sv_need, then the descriptor numbers
+ * (int32_t) of every SV_NEED_FDS back to back.
+ */
+struct sv_reply {
+	uint32_t magic;
+	uint16_t kind;
+	uint16_t n;
+	uint64_t seq;
+	int64_t result;
+	uint32_t flags;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct sv_reply) == 32, "reply layout");
+
+#define SV_REPLY_FD	 (1u << 0) /* result = the descriptor received */
+#define SV_REPLY_CLOEXEC (1u << 1) /* which is to be close-on-exec */
+
+enum sv_need_kind {
+	SV_NEED_BYTES = 1, /* a segment: @len bytes at @addr */
+	SV_NEED_FDS,	   /* the files behind @len descriptor numbers */
+	SV_NEED_VMAS,	   /* what is mapped in [@addr, @addr + @len) */
+	SV_NEED_MM,	   /* /proc/self/mem, opened read-write */
+};
+
+struct sv_need {
+	uint32_t kind;
+	uint32_t reserved;
+	uint64_t addr;
+	uint64_t len;
+};
+
+struct sv_copy {
+	uint64_t addr;
+	uint32_t len;
+	uint32_t reserved;
+};
+
+struct sv_stat {
+	uint32_t mode; /* type and permission */
+	uint32_t nlink;
+	uint64_t rdev;
+	uint64_t size;
+	uint64_t ino;
+};
+
+/**
+ * struct sv_map - How to map a BAR: mmap() the memfd at @offset
+ * @n: ranges that follow
+ */
+struct sv_map {
+	uint64_t offset;
+	uint32_t n;
+	uint32_t reserved;
+};
+
+/**
+ * struct sv_map_range - A stretch of the mapping, ascending, covering it all
+ * @trap: map it PROT_NONE and turn every access into SV_ACCESS
+ */
+struct sv_map_range {
+	uint64_t len;
+	uint32_t trap;
+	uint32_t reserved;
+};
+
+#endif
