@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* BAR memory and the OFD locks that tell which mappings live: core/bar.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "core/bar.h"
+#include "lib/cleanup.h"
+
+static void bar_fd_path(const struct bar *bar, char path[32])
+{
+	snprintf(path, 32, "/proc/self/fd/%d", bar->memfd);
+}
+
+static int bar_make_memory(struct bar *bar, const char *name)
+{
+	struct stat st;
+
+	bar->memfd = memfd_create(name, MFD_CLOEXEC);
+	if (bar->memfd < 0 || ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
+	    fstat(bar->memfd, &st) < 0)
+		return -errno;
+	bar->st_dev = st.st_dev;
+	bar->st_ino = st.st_ino;
+
+	void *mem = mmap(NULL, bar->len, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_NORESERVE, bar->memfd, 0);
+
+	if (mem == MAP_FAILED)
+		return -errno;
+	bar->mem = mem;
+	return 0;
+}
+
+int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
+	     int inotify)
+{
+	char path[32];
+
+	memset(bar, 0, sizeof(*bar));
+	mutex_init(&bar->lock, RANK_BAR, "bar");
+	TAILQ_INIT(&bar->mappings);
+	bar->kind = shape->kind;
+	bar->access = shape->access;
+	bar->persistent = shape->persistent;
+	bar->size = shape->size;
+	bar->len = (shape->size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	bar->memfd = -1;
+	bar->watch = -1;
+	if (shape->kind != SV_BAR_MEM32 && shape->kind != SV_BAR_MEM64)
+		return 0;
+
+	int r = bar_make_memory(bar, name);
+
+	if (r < 0 || inotify < 0)
+		return r;
+	bar_fd_path(bar, path);
+	bar->watch = inotify_add_watch(inotify, path, IN_CLOSE_WRITE);
+	return bar->watch < 0 ? -errno : 0;
+}
+
+void bar_done(struct bar *bar)
+{
+	struct bar_mapping *m;
+
+	while ((m = TAILQ_FIRST(&bar->mappings))) {
+		TAILQ_REMOVE(&bar->mappings, m, link);
+		free(m);
+	}
+	if (bar->mem)
+		munmap(bar->mem, bar->len);
+	if (bar->memfd >= 0)
+		close(bar->memfd);
+	mutex_done(&bar->lock);
+}
+
+/* A description of its own for one mapping, holding the lock of byte @id. */
+static int bar_open_locked_byte(const struct bar *bar, uint64_t id)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_start = (off_t)id,
+		.l_len = 1,
+	};
+	char path[32];
+
+	bar_fd_path(bar, path);
+	_cleanup_(closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
+	    uint64_t len, int *ret_fd)
+{
+	struct bar_mapping *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->owner = owner;
+	m->pid = pid;
+	m->off = off;
+	m->len = len;
+
+	mutex_lock(&bar->lock);
+	m->id = ++bar->last_id;
+	int fd = bar_open_locked_byte(bar, m->id);
+
+	if (fd >= 0)
+		TAILQ_INSERT_TAIL(&bar->mappings, m, link);
+	mutex_unlock(&bar->lock);
+	if (fd < 0) {
+		free(m);
+		return fd;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static bool bar_mapping_lives(const struct bar *bar,
+			      const struct bar_mapping *m)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_start = (off_t)m->id,
+		.l_len = 1,
+	};
+
+	return fcntl(bar->memfd, F_OFD_GETLK, &lock) == 0 &&
+	       lock.l_type != F_UNLCK;
+}
+
+bool bar_mapped(struct bar *bar, uint64_t owner)
+{
+	struct bar_mapping *m, *next;
+	bool lives = false;
+
+	mutex_lock(&bar->lock);
+	for (m = TAILQ_FIRST(&bar->mappings); m; m = next) {
+		next = TAILQ_NEXT(m, link);
+		if (!bar_mapping_lives(bar, m)) {
+			TAILQ_REMOVE(&bar->mappings, m, link);
+			free(m);
+		} else if (m->owner == owner) {
+			lives = true;
+		}
+	}
+	mutex_unlock(&bar->lock);
+	return lives;
+}
+
+void bar_clear(struct bar *bar)
+{
+	if (bar->memfd < 0)
+		return;
+	/* frees the pages under every mapping; the next touch finds zeroes */
+	if (fallocate(bar->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)bar->len) < 0)
+		memset(bar->mem, 0, bar->len);
+}

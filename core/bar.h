@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The memory of one BAR: a memfd that programs map and the device model
+ * reads and writes, and the record of which of those mappings still live.
+ *
+ * Each mapping is made through an open file description of its own, which
+ * holds an OFD lock on the byte whose number is the mapping's id. The host
+ * kernel keeps that description for as long as any part of the mapping exists
+ * in any process, so asking for the lock tells who lives (design 3.8).
+ */
+#ifndef SOFTVFIO_CORE_BAR_H
+#define SOFTVFIO_CORE_BAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "lib/lock.h"
+#include "softvfio/device.h"
+
+#define PAGE 4096u
+
+/** struct bar_mapping - One mmap() of a BAR that may still be there */
+struct bar_mapping {
+	TAILQ_ENTRY(bar_mapping) link;
+	uint64_t id;	/* the locked byte; never reused */
+	uint64_t owner; /* which open file it belongs to */
+	pid_t pid;	/* who made it */
+	uint64_t off;
+	uint64_t len;
+};
+
+struct bar {
+	/* immutable */
+	enum sv_bar_kind kind;
+	enum sv_bar_access access;
+	bool persistent;
+	uint64_t size; /* bytes the BAR decodes */
+	uint64_t len;  /* size rounded up to pages */
+	int memfd;     /* -1 when there is no memory (I/O, none) */
+	int watch;     /* inotify watch, or -1 */
+	uint8_t *mem;  /* the daemon's own view */
+	dev_t st_dev;
+	ino_t st_ino;
+
+	struct mutex lock; /* the two fields below */
+	TAILQ_HEAD(, bar_mapping) mappings GUARDED_BY(&lock);
+	uint64_t last_id GUARDED_BY(&lock);
+};
+
+/**
+ * bar_init() - Make a BAR's memory, all zeroes
+ * @name:    of the memfd, see SV_BAR_NAME_FORMAT
+ * @shape:   size and kind; with kind NONE nothing is made
+ * @inotify: told (IN_CLOSE_WRITE) when a mapping has gone, or -1
+ *
+ * Return: 0; -EMFILE, -ENOMEM, -ENOSPC. bar_done() is right in any case.
+ */
+int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
+	     int inotify);
+void bar_done(struct bar *bar);
+
+/**
+ * bar_map() - A descriptor through which to map the BAR
+ * @ret_fd: the caller sends it away and closes it; the mapping is listed from
+ *	    now on until neither it nor any mapping made with it is left
+ *
+ * Context: takes bar->lock.
+ * Return: 0; -ENOMEM, -EMFILE.
+ */
+int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
+	    uint64_t len, int *ret_fd);
+
+/** bar_mapped() - Does a mapping of @owner live? Forgets dead ones. */
+bool bar_mapped(struct bar *bar, uint64_t owner);
+
+/** bar_clear() - All zeroes again; mappings stay and see zeroes */
+void bar_clear(struct bar *bar);
+
+#endif

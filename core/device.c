@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DOC: Theory of operation
+ *
+ * A function is made once and lives as long as the daemon. Between first open
+ * and last close it has an ioas and a running device thread; outside it has
+ * neither, bus mastering is off and nothing of a program is referenced.
+ *
+ * Reset (first open, ioctl, FLR, last close) goes: tell DMA in flight to give
+ * up, take the model lock (which waits for run() to return), close memory with
+ * memory_lock held for writing, clear BAR memory, restore configuration space,
+ * reset the model, open memory again. A program cannot hold any of that up:
+ * the only thing a model waits for is DMA, and that gives up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/device.h"
+#include "lib/cleanup.h"
+#include "lib/evfd.h"
+#include "lib/proto.h"
+#include "lib/refuse.h"
+
+static void host_msi(void *opaque, unsigned int vectors)
+{
+	struct sv_dev *dev = opaque;
+
+	config_set_msi(dev->config, vectors);
+}
+
+static void host_msix(void *opaque, bool enable)
+{
+	struct sv_dev *dev = opaque;
+
+	config_set_msix(dev->config, enable);
+}
+
+static void host_intx_status(void *opaque, bool pending)
+{
+	struct sv_dev *dev = opaque;
+
+	config_set_intx_status(dev->config, pending);
+}
+
+static void host_intx_mask(void *opaque, bool masked)
+{
+	struct sv_dev *dev = opaque;
+
+	config_set_intx_disable(dev->config, masked);
+}
+
+static int host_watch(void *opaque, int fd)
+{
+	struct sv_dev *dev = opaque;
+
+	return watcher_add(dev->watcher, fd, &dev->unmask);
+}
+
+static void host_unwatch(void *opaque, int fd)
+{
+	struct sv_dev *dev = opaque;
+
+	watcher_del(dev->watcher, fd);
+}
+
+static const struct irq_host irq_host = {
+	.msi = host_msi,
+	.msix = host_msix,
+	.intx_status = host_intx_status,
+	.intx_mask = host_intx_mask,
+	.watch = host_watch,
+	.unwatch = host_unwatch,
+};
+
+static void device_unmask(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	irq_unmask_event(dev->irq);
+}
+
+/* Power-on state, with the model lock held and memory closed meanwhile. */
+static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
+	REQUIRES(&dev->model)
+{
+	rwlock_write(&dev->memory_lock);
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
+		if (!dev->bar[i].persistent)
+			bar_clear(&dev->bar[i]);
+	irq_level(dev->irq, false);
+	dev->ops->reset(dev, why);
+	rwlock_unwrite(&dev->memory_lock);
+}
+
+/* Have whatever DMA the model waits for return, and get the model. */
+static void device_stop_model(struct sv_dev *dev) ACQUIRES(&dev->model)
+{
+	atomic_store(&dev->dma.cancel, true);
+	mem_wake(&dev->dma);
+	mutex_lock(&dev->model);
+	atomic_store(&dev->dma.cancel, false);
+}
+
+static void device_function_reset(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	device_stop_model(dev);
+	config_reset(dev->config);
+	device_reset_locked(dev, SV_RESET_FUNCTION);
+	mutex_unlock(&dev->model);
+	devthread_kick(dev->thread);
+}
+
+static void device_intx_disable(void *opaque, bool disable)
+{
+	struct sv_dev *dev = opaque;
+
+	irq_intx_disable(dev->irq, disable);
+}
+
+static void device_power(void *opaque, unsigned int from, unsigned int to)
+{
+	struct sv_dev *dev = opaque;
+
+	/* leaving D3hot is a reset unless the function says otherwise */
+	if (from == 3 && to == 0 && !dev->shape.no_soft_reset)
+		device_function_reset(dev);
+}
+
+/* Memory decode is looked at on every access; a change only wakes the model. */
+static void device_memory(void *opaque, bool enable)
+{
+	struct sv_dev *dev = opaque;
+
+	if (enable)
+		devthread_kick(dev->thread);
+}
+
+static const struct config_events config_events = {
+	.memory = device_memory,
+	.power = device_power,
+	.function_reset = device_function_reset,
+	.intx_disable = device_intx_disable,
+};
+
+static bool device_run(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	mutex_lock(&dev->model);
+	bool busy = dev->ops->run(dev);
+
+	mutex_unlock(&dev->model);
+	return busy;
+}
+
+static bool device_run_nothing(void *opaque)
+{
+	return false;
+}
+
+static uint64_t take_space(uint64_t *space, uint64_t size)
+{
+	uint64_t base = (*space + size - 1) & ~(size - 1);
+
+	*space = base + size;
+	return base;
+}
+
+static int device_place_bars(struct sv_dev *dev, struct bus_space *space)
+{
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++) {
+		const struct sv_bar *bar = &dev->shape.bar[i];
+
+		if (bar->kind == SV_BAR_IO)
+			dev->bar_base[i] = take_space(&space->io, bar->size);
+		else if (bar->kind == SV_BAR_MEM32)
+			dev->bar_base[i] = take_space(&space->mem32, bar->size);
+		else if (bar->kind == SV_BAR_MEM64)
+			dev->bar_base[i] = take_space(&space->mem64, bar->size);
+	}
+	if (dev->shape.rom_size)
+		dev->bar_base[REGION_ROM] =
+			take_space(&space->mem32, dev->shape.rom_size);
+	if (space->mem32 > IOAS_MSI_FIRST || space->io > 0x10000)
+		return -ENOSPC;
+	return 0;
+}
+
+static int device_load_rom(struct sv_dev *dev)
+{
+	struct stat st;
+
+	if (!dev->shape.rom_file)
+		return 0;
+
+	_cleanup_(closep) int fd =
+		open(dev->shape.rom_file, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > dev->shape.rom_size)
+		return -EFBIG;
+	dev->rom = malloc((size_t)st.st_size + 1);
+	if (!dev->rom)
+		return -ENOMEM;
+
+	ssize_t n = pread(fd, dev->rom, (size_t)st.st_size, 0);
+
+	if (n < 0)
+		return -errno;
+	dev->rom_len = (size_t)n;
+	return 0;
+}
+
+static int device_make_bars(struct sv_dev *dev, const struct device_host *host)
+{
+	char name[64];
+
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++) {
+		snprintf(name, sizeof(name), SV_BAR_NAME_FORMAT,
+			 (unsigned long long)host->instance, dev->name, i);
+		int r = bar_init(&dev->bar[i], name, &dev->shape.bar[i],
+				 host->inotify);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int device_shape(struct sv_dev *dev, const struct device_host *host)
+{
+	dev->shape = dev->ops->shape;
+	if (dev->ops->shape_up) {
+		int r = dev->ops->shape_up(dev, &dev->shape);
+
+		if (r < 0)
+			return r;
+	}
+	if (!host->override)
+		return 0;
+	return host->override(host->override_arg, &dev->shape, dev->error);
+}
+
+static int device_make_parts(struct sv_dev *dev, const struct device_host *host)
+{
+	int r = device_place_bars(dev, host->space);
+
+	if (r < 0)
+		return r;
+	r = device_load_rom(dev);
+	if (r < 0)
+		return r;
+	r = device_make_bars(dev, host);
+	if (r < 0)
+		return r;
+	r = config_new(&dev->shape, dev->shape.no_intx ? 0 : 11, dev->bar_base,
+		       &config_events, dev, &dev->config);
+	if (r < 0)
+		return r;
+
+	struct irq_counts counts = {
+		.intx = !dev->shape.no_intx,
+		.msi = dev->shape.msi,
+		.msix = dev->shape.msix,
+		.pcie = !dev->shape.no_pcie,
+	};
+
+	r = irq_new(&counts, &irq_host, dev, &dev->irq);
+	if (r < 0)
+		return r;
+	return devthread_new(dev->ops->run ? device_run : device_run_nothing,
+			     dev, dev->ops->polled, &dev->thread);
+}
+
+static int device_make(struct sv_dev *dev, const struct device_host *host)
+{
+	dev->state = calloc(1, dev->ops->state_size ? dev->ops->state_size : 1);
+	if (!dev->state)
+		return -ENOMEM;
+
+	int r = device_shape(dev, host);
+
+	if (r < 0)
+		return r;
+	r = device_make_parts(dev, host);
+	if (r < 0)
+		return r;
+	return dev->ops->init ? dev->ops->init(dev) : 0;
+}
+
+int device_new(const struct device_host *host, char err[256],
+	       struct sv_dev **ret_dev)
+{
+	struct sv_dev *dev = calloc(1, sizeof(*dev));
+
+	if (!dev)
+		return -ENOMEM;
+	snprintf(dev->name, sizeof(dev->name), "%s", host->name);
+	dev->ops = host->ops;
+	dev->options = host->options;
+	dev->set = host->set;
+	dev->watcher = host->watcher;
+	dev->unmask = (struct watch){device_unmask, dev};
+	dev->fault = host->fault;
+	dev->fault_arg = host->fault_arg;
+	dev->wakeup_fd = -1;
+	mutex_init(&dev->model, RANK_MODEL, "model");
+	rwlock_init(&dev->memory_lock, RANK_MEMORY, "memory_lock");
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
+		bar_init(&dev->bar[i], "", &(struct sv_bar){0}, -1);
+	dev->error = err;
+	err[0] = '\0';
+
+	int r = device_make(dev, host);
+
+	dev->error = NULL;
+	dev->resettable = true; /* at worst through its own slot */
+	if (r < 0) {
+		if (!err[0])
+			snprintf(err, 256, "%s", strerror(-r));
+		device_free(dev);
+		return r;
+	}
+	*ret_dev = dev;
+	return 0;
+}
+
+struct sv_dev *device_free(struct sv_dev *dev)
+{
+	if (!dev)
+		return NULL;
+	if (dev->ops->done)
+		dev->ops->done(dev);
+	devthread_free(dev->thread);
+	irq_free(dev->irq);
+	config_free(dev->config);
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
+		bar_done(&dev->bar[i]);
+	free(dev->rom);
+	free(dev->state);
+	rwlock_done(&dev->memory_lock);
+	mutex_done(&dev->model);
+	free(dev);
+	return NULL;
+}
+
+static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
+	REQUIRES(&dev->set->lock)
+{
+	config_open(dev->config);
+	mutex_lock(&dev->model);
+	device_reset_locked(dev, SV_RESET_OPEN);
+	mutex_unlock(&dev->model);
+
+	dev->ioas = ioas_get(ioas);
+
+	int r = devthread_start(dev->thread, dev->ops->name);
+
+	if (r < 0)
+		dev->ioas = ioas_put(dev->ioas);
+	return r;
+}
+
+int device_open(struct sv_dev *dev, struct ioas *ioas)
+{
+	int r = 0;
+
+	mutex_lock(&dev->set->lock);
+	if (dev->open_count == 0)
+		r = device_first_open(dev, ioas);
+	if (r == 0)
+		dev->open_count++;
+	mutex_unlock(&dev->set->lock);
+	return r;
+}
+
+static void device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
+{
+	atomic_store(&dev->dma.cancel, true);
+	mem_wake(&dev->dma);
+	devthread_stop(dev->thread);
+	device_low_power(dev, false, -1);
+	irq_close(dev->irq);
+	config_close(dev->config);
+
+	device_stop_model(dev);
+	device_reset_locked(dev, SV_RESET_CLOSE);
+	mutex_unlock(&dev->model);
+	dev->ioas = ioas_put(dev->ioas);
+}
+
+void device_close(struct sv_dev *dev)
+{
+	mutex_lock(&dev->set->lock);
+	if (--dev->open_count == 0)
+		device_last_close(dev);
+	mutex_unlock(&dev->set->lock);
+}
+
+int device_reset(struct sv_dev *dev)
+{
+	if (!dev->resettable)
+		return refuse(EINVAL, "reset: %s has no way to be reset",
+			      dev->name);
+	device_function_reset(dev);
+	return 0;
+}
+
+int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd)
+{
+	int r = 0;
+
+	mutex_lock(&dev->model);
+	if (enter && atomic_load(&dev->low_power)) {
+		r = refuse(EINVAL, "low power: %s is in it already", dev->name);
+	} else {
+		if (dev->wakeup_fd >= 0)
+			close(dev->wakeup_fd);
+		dev->wakeup_fd = wakeup_fd;
+		atomic_store(&dev->low_power, enter);
+	}
+	mutex_unlock(&dev->model);
+	return r;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One PCI function: configuration space, BARs, interrupts and a device model
+ * put together, with what vfio-pci does to them: open, close, region access,
+ * mapping, reset. The front end translates ioctls into these calls.
+ *
+ * Locks, outer to inner (docs/LOCKING.md): dev_set -> model -> igate ->
+ * memory_lock -> bar. The model lock is what "one thread at a time" means.
+ */
+#ifndef SOFTVFIO_CORE_DEVICE_H
+#define SOFTVFIO_CORE_DEVICE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/bar.h"
+#include "core/config.h"
+#include "core/devthread.h"
+#include "core/ioas.h"
+#include "core/irq.h"
+#include "core/watch.h"
+#include "lib/lock.h"
+#include "softvfio/device.h"
+
+/* linux/vfio.h: VFIO_PCI_*_REGION_INDEX */
+enum region_index {
+	REGION_BAR0,
+	REGION_BAR5 = 5,
+	REGION_ROM,
+	REGION_CONFIG,
+	REGION_VGA,
+	REGION_NUM,
+};
+
+#define REGION_SHIFT	40
+#define DEVICE_NAME_MAX 16 /* "0000:01:00.0" */
+
+/** struct device_option - one of a model's options, for sv_option() */
+struct device_option {
+	const char *name;
+	const char *value;
+};
+
+/**
+ * struct dev_set - Devices that a slot or bus reset takes along
+ * @lock: open counts of all of them
+ */
+struct dev_set {
+	struct mutex lock;
+};
+
+/** struct bus_space - What the "firmware" has not given to a BAR yet */
+struct bus_space {
+	uint64_t io;
+	uint64_t mem32;
+	uint64_t mem64;
+};
+
+#define BUS_SPACE_INIT                                                         \
+	{                                                                      \
+		.io = 0xc000, .mem32 = 0xc0000000ull, .mem64 = 0x380000000000  \
+	}
+
+/** struct device_stats - Counted for reports; relaxed atomics */
+struct device_stats {
+	_Atomic uint64_t dma_reads;
+	_Atomic uint64_t dma_writes;
+	_Atomic uint64_t dma_bytes;
+	_Atomic uint64_t dma_faults;
+	_Atomic uint64_t dma_not_master;
+};
+
+/** device_fault_fn - a DMA was aborted: which and why, for `softvfio why` */
+typedef void (*device_fault_fn)(void *opaque, const struct sv_dev *dev,
+				const char *reason);
+
+/**
+ * struct device_host - What a function is created with
+ * @name:	"0000:01:00.0"
+ * @ops:	its model
+ * @options:	the model's options, ended by a NULL name; borrowed for life
+ * @override:	lays the user's shape over the model's; 0 or -errno with @err
+ * @override_arg: passed to it
+ * @space:	bus addresses are taken from here
+ * @watcher:	for unmask eventfds; borrowed for life
+ * @instance:	for the BARs' memfd names
+ * @inotify:	told when a BAR mapping has gone
+ * @set:	its reset set; borrowed for life
+ * @fault:	told about every aborted DMA; called with no lock but the model's
+ * @fault_arg:	passed to it
+ */
+struct device_host {
+	const char *name;
+	const struct sv_dev_ops *ops;
+	const struct device_option *options;
+	int (*override)(void *arg, struct sv_shape *shape, char err[256]);
+	void *override_arg;
+	struct bus_space *space;
+	struct watcher *watcher;
+	uint64_t instance;
+	int inotify;
+	struct dev_set *set;
+	device_fault_fn fault;
+	void *fault_arg;
+};
+
+struct sv_dev {
+	/* immutable after device_new() */
+	char name[DEVICE_NAME_MAX];
+	const struct sv_dev_ops *ops;
+	const struct device_option *options;
+	struct sv_shape shape;
+	struct config *config;
+	struct irq *irq;
+	struct bar bar[SV_NUM_BARS];
+	uint64_t bar_base[7];
+	uint8_t *rom;
+	size_t rom_len; /* bytes of image; the BAR may be larger */
+	bool resettable;
+	void *state;
+	struct dev_set *set;
+	struct devthread *thread;
+	struct watcher *watcher;
+	struct watch unmask;
+	device_fault_fn fault;
+	void *fault_arg;
+	char *error; /* where sv_error() writes while starting up, or NULL */
+
+	struct mutex model;	   /* the model's state and callbacks */
+	struct rwlock memory_lock; /* may BARs be touched */
+	unsigned int open_count;   /* set->lock */
+	_Atomic bool low_power;	   /* LOW_POWER_ENTRY is in force */
+	int wakeup_fd;		   /* model lock; -1 = none */
+	struct ioas *ioas;	   /* while open; one reference */
+	struct dma_ctx dma;
+	struct device_stats stats;
+};
+
+/**
+ * device_new() - Make a function and its model
+ * @err: one line on failure
+ *
+ * Return: 0; -errno of the model's init or of a resource.
+ */
+int device_new(const struct device_host *host, char err[256],
+	       struct sv_dev **ret_dev);
+struct sv_dev *device_free(struct sv_dev *dev);
+
+/**
+ * device_open() - One more user; the first one resets the function
+ * @ioas: where DMA goes while it is open; one reference is taken by the first
+ *
+ * Context: takes set->lock and what is inside.
+ * Return: 0; -EAGAIN no thread could be started.
+ */
+int device_open(struct sv_dev *dev, struct ioas *ioas);
+
+/**
+ * device_close() - One user less; with the last one DMA stops, interrupts go,
+ * the function is reset, all before it returns
+ */
+void device_close(struct sv_dev *dev);
+
+/** struct device_region - VFIO_DEVICE_GET_REGION_INFO */
+struct device_region {
+	uint64_t size;
+	bool read;
+	bool write;
+	bool mmap;
+	bool msix; /* holds the MSI-X table: MSIX_MAPPABLE */
+};
+
+/** device_region() - 0; -EINVAL no such region */
+int device_region(const struct sv_dev *dev, uint32_t index,
+		  struct device_region *ret_region);
+
+/**
+ * device_read() - read or pread of a device file
+ * device_write() - write or pwrite
+ * @pos: region index << 40 | offset
+ *
+ * Split at natural alignment into accesses of at most 8 bytes, each with
+ * memory_lock held for reading (kernel-semantics 3.10).
+ *
+ * Return: bytes done, short at a region's end; -EINVAL no such region, or
+ * beyond it, or a write to the ROM; -EFAULT beyond configuration space; -EIO
+ * memory decode is off.
+ */
+int64_t device_read(struct sv_dev *dev, uint64_t pos, void *buf, size_t count);
+int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
+		     size_t count);
+
+/**
+ * device_mmap() - mmap of a device file
+ * @owner:  the open file
+ * @pid:    who asks
+ * @pos:    region index << 40 | offset, page-aligned
+ * @shared: MAP_SHARED
+ * @ret_trap: the mapping must trap (SV_ACCESS_TRAP)
+ * @ret_fd: to map at the returned @ret_off
+ *
+ * Return: 0; -EINVAL (kernel-semantics 3.11); -EMFILE, -ENOMEM.
+ */
+int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
+		uint64_t len, bool shared, uint64_t *ret_off, bool *ret_trap,
+		int *ret_fd);
+
+/** device_mapped() - Does a mapping made through @owner live? */
+bool device_mapped(struct sv_dev *dev, uint64_t owner);
+
+/**
+ * device_fault() - vfio_pci_mmap_fault(): a program touched a page that is not
+ * there
+ *
+ * Context: takes memory_lock for reading and waits for it.
+ * Return: 0 the page is there, touch it again; -EFAULT memory decode is off,
+ * in low power, or not in use: SIGBUS.
+ */
+int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off);
+
+/**
+ * device_access() - One load or store to a trapped page
+ * @size: 1, 2, 4 or 8; @off a multiple of it
+ *
+ * Return: 0; -EFAULT as device_fault().
+ */
+int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
+		  unsigned int size, bool write, uint64_t *val);
+
+/** device_reset() - VFIO_DEVICE_RESET; 0 or -EINVAL (no way to reset) */
+int device_reset(struct sv_dev *dev);
+
+/**
+ * device_low_power() - VFIO_DEVICE_FEATURE_LOW_POWER_*
+ * @enter: else exit, which is idempotent
+ * @wakeup_fd: signalled when the device wakes up; taken on success; or -1
+ *
+ * Return: 0; -EINVAL already in low power.
+ */
+int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd);
+
+/** device_p2p() - Peer access to a BAR's memory: struct mem_bar_ops */
+extern const struct mem_bar_ops device_p2p;
+
+#endif

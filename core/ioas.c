@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DOC: Theory of operation
+ *
+ * The table is an array of pointers to areas, ascending and disjoint. Areas
+ * are immutable; they enter and leave the table under ioas->lock for writing.
+ *
+ * An access looks up every area it needs under the lock for reading and counts
+ * itself into area->users; then it copies under no lock. A removal takes
+ * areas out of the table, so that nobody new finds them, and sets AREA_REMOVED
+ * in area->users. If there were users it waits for them, and whoever takes
+ * the count down to AREA_REMOVED alone wakes it; that is the last touch of an
+ * area by an access, and only the remover frees it. Copies that wait for the
+ * program see area->revoked and give up.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/ioas.h"
+#include "lib/cleanup.h"
+#include "lib/refuse.h"
+
+#define AREA_REMOVED (1u << 31)
+#define FEW_AREAS    8 /* an access within so many allocates nothing */
+
+typedef unsigned long long ull;
+
+/* Where a segment begins in its area. */
+struct area_seg {
+	uint64_t start;
+	struct mem_seg seg;
+};
+
+struct area {
+	/* immutable */
+	uint64_t first;
+	uint64_t last;
+	uint64_t vaddr;
+	uint32_t prot;
+
+	_Atomic uint32_t users; /* accesses in flight, and AREA_REMOVED */
+	_Atomic bool revoked;
+	struct area *next; /* the remover's */
+
+	size_t n_segs;
+	struct area_seg seg[]; /* immutable */
+};
+
+struct ioas {
+	_Atomic uint32_t refs;
+	uint32_t max_areas; /* immutable */
+
+	struct rwlock lock; /* the table */
+	struct area **area GUARDED_BY(&lock);
+	size_t n GUARDED_BY(&lock);
+	size_t cap GUARDED_BY(&lock);
+
+	struct mutex idle_lock; /* taken to wait for, and to tell of, */
+	struct cond idle;	/* a removed area without users */
+};
+
+static const struct iova_range valid_ranges[] = {
+	{0, IOAS_MSI_FIRST - 1},
+	{IOAS_MSI_LAST + 1, (1ull << IOAS_APERTURE_BITS) - 1},
+};
+
+/* --- areas --- */
+
+static struct area *area_new(uint64_t vaddr, uint64_t iova, uint64_t size,
+			     uint32_t prot, const struct mem_seg *segs,
+			     size_t n_segs)
+{
+	struct area *a = calloc(1, sizeof(*a) + n_segs * sizeof(a->seg[0]));
+	uint64_t start = 0;
+
+	if (!a)
+		return NULL;
+	a->first = iova;
+	a->last = iova + size - 1;
+	a->vaddr = vaddr;
+	a->prot = prot;
+	a->n_segs = n_segs;
+	for (size_t i = 0; i < n_segs; i++) {
+		assert(segs[i].len);
+		a->seg[i] = (struct area_seg){start, segs[i]};
+		start += segs[i].len;
+	}
+	assert(start == size);
+	return a;
+}
+
+static void area_free(struct area *a)
+{
+	for (size_t i = 0; i < a->n_segs; i++)
+		mem_put(a->seg[i].seg.mem);
+	free(a);
+}
+
+/* --- the table --- */
+
+/* Index of the first area that ends at @iova or behind it. */
+static size_t table_find(const struct ioas *ioas, uint64_t iova)
+	REQUIRES_SHARED(&ioas->lock)
+{
+	size_t low = 0, high = ioas->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (ioas->area[mid]->last < iova)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int table_reserve(struct ioas *ioas) REQUIRES(&ioas->lock)
+{
+	size_t cap = ioas->cap ? 2 * ioas->cap : 16;
+
+	if (ioas->n < ioas->cap)
+		return 0;
+
+	struct area **area = realloc(ioas->area, cap * sizeof(*area));
+
+	if (!area)
+		return -ENOMEM;
+	ioas->area = area;
+	ioas->cap = cap;
+	return 0;
+}
+
+static void table_insert(struct ioas *ioas, struct area *a)
+	REQUIRES(&ioas->lock)
+{
+	size_t i = table_find(ioas, a->first);
+
+	memmove(&ioas->area[i + 1], &ioas->area[i],
+		(ioas->n - i) * sizeof(ioas->area[0]));
+	ioas->area[i] = a;
+	ioas->n++;
+}
+
+/* Take out the areas [@from, @end): a chain, in ascending order. */
+static struct area *table_remove(struct ioas *ioas, size_t from, size_t end)
+	REQUIRES(&ioas->lock)
+{
+	struct area *chain = NULL;
+
+	if (from == end)
+		return NULL;
+	for (size_t i = end; i-- > from;) {
+		ioas->area[i]->next = chain;
+		chain = ioas->area[i];
+	}
+	memmove(&ioas->area[from], &ioas->area[end],
+		(ioas->n - end) * sizeof(ioas->area[0]));
+	ioas->n -= end - from;
+	return chain;
+}
+
+/* --- life --- */
+
+int ioas_new(uint32_t max_areas, struct ioas **ret_ioas)
+{
+	struct ioas *ioas = calloc(1, sizeof(*ioas));
+
+	if (!ioas)
+		return -ENOMEM;
+	ioas->refs = 1;
+	ioas->max_areas = max_areas;
+	rwlock_init(&ioas->lock, RANK_IOAS, "ioas");
+	mutex_init(&ioas->idle_lock, RANK_LEAF, "ioas.idle");
+	cond_init(&ioas->idle);
+	*ret_ioas = ioas;
+	return 0;
+}
+
+struct ioas *ioas_get(struct ioas *ioas)
+{
+	atomic_fetch_add(&ioas->refs, 1);
+	return ioas;
+}
+
+static void NO_TSA ioas_free(struct ioas *ioas)
+{
+	/* nobody else is left, so no access is in flight either */
+	for (size_t i = 0; i < ioas->n; i++)
+		area_free(ioas->area[i]);
+	free(ioas->area);
+	cond_done(&ioas->idle);
+	mutex_done(&ioas->idle_lock);
+	rwlock_done(&ioas->lock);
+	free(ioas);
+}
+
+struct ioas *ioas_put(struct ioas *ioas)
+{
+	if (ioas && atomic_fetch_sub(&ioas->refs, 1) == 1)
+		ioas_free(ioas);
+	return NULL;
+}
+
+/* --- map --- */
+
+static bool range_wraps(uint64_t first, uint64_t size)
+{
+	return size - 1 > UINT64_MAX - first;
+}
+
+/* Steps 4 to 7: what does not depend on the table. */
+static int check_map_args(uint64_t vaddr, uint64_t iova, uint64_t size,
+			  uint32_t prot)
+{
+	if (!size)
+		return refuse(EINVAL, "map: size is 0");
+	if (range_wraps(iova, size) || range_wraps(vaddr, size))
+		return refuse(EOVERFLOW,
+			      "map: iova %#llx or vaddr %#llx plus size %#llx "
+			      "wraps around 2^64",
+			      (ull)iova, (ull)vaddr, (ull)size);
+	if (!prot || prot & ~(IOAS_READ | IOAS_WRITE))
+		return refuse(EINVAL,
+			      "map: permission %#x; it must be read (1), write "
+			      "(2) or both",
+			      prot);
+	if ((vaddr | iova | size) % IOAS_PAGE)
+		return refuse(EINVAL,
+			      "map: iova %#llx, vaddr %#llx and size %#llx "
+			      "must be multiples of %#x",
+			      (ull)iova, (ull)vaddr, (ull)size, IOAS_PAGE);
+	return 0;
+}
+
+static int check_ranges(uint64_t iova, uint64_t last)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(valid_ranges); i++)
+		if (iova >= valid_ranges[i].first &&
+		    last <= valid_ranges[i].last)
+			return 0;
+	return refuse(EINVAL,
+		      "map: iova %#llx-%#llx is not within one of the valid "
+		      "ranges 0-%#llx and %#llx-%#llx",
+		      (ull)iova, (ull)last, (ull)valid_ranges[0].last,
+		      (ull)valid_ranges[1].first, (ull)valid_ranges[1].last);
+}
+
+/* Steps 8 to 10; Linux looks for an overlap before anything else. */
+static int check_map_locked(const struct ioas *ioas, uint64_t iova,
+			    uint64_t size) REQUIRES_SHARED(&ioas->lock)
+{
+	uint64_t last = iova + size - 1;
+	size_t i = table_find(ioas, iova);
+
+	if (i < ioas->n && ioas->area[i]->first <= last)
+		return refuse(EEXIST,
+			      "map: iova %#llx-%#llx overlaps the mapping "
+			      "%#llx-%#llx; unmap that first",
+			      (ull)iova, (ull)last, (ull)ioas->area[i]->first,
+			      (ull)ioas->area[i]->last);
+	if (ioas->n >= ioas->max_areas)
+		return refuse(ENOSPC,
+			      "map: all %u mappings (dma_entry_limit) are in "
+			      "use",
+			      ioas->max_areas);
+	return check_ranges(iova, last);
+}
+
+int ioas_check_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova,
+		   uint64_t size, uint32_t prot)
+{
+	int r = check_map_args(vaddr, iova, size, prot);
+
+	if (r < 0)
+		return r;
+	rwlock_read(&ioas->lock);
+	r = check_map_locked(ioas, iova, size);
+	rwlock_unread(&ioas->lock);
+	return r;
+}
+
+static int map_locked(struct ioas *ioas, struct area *a) REQUIRES(&ioas->lock)
+{
+	int r = check_map_locked(ioas, a->first, a->last - a->first + 1);
+
+	if (r == 0)
+		r = table_reserve(ioas);
+	if (r == 0)
+		table_insert(ioas, a);
+	return r;
+}
+
+int ioas_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova, uint64_t size,
+	     uint32_t prot, const struct mem_seg *segs, size_t n_segs)
+{
+	int r = check_map_args(vaddr, iova, size, prot);
+
+	if (r < 0)
+		return r;
+
+	struct area *a = area_new(vaddr, iova, size, prot, segs, n_segs);
+
+	if (!a)
+		return -ENOMEM;
+	rwlock_write(&ioas->lock);
+	r = map_locked(ioas, a);
+	rwlock_unwrite(&ioas->lock);
+	if (r < 0)
+		free(a); /* the segments stay the caller's */
+	return r;
+}
+
+/* --- unmap --- */
+
+static int check_unmap(enum ioas_unmap_mode mode, uint64_t iova, uint64_t size,
+		       uint64_t *ret_last)
+{
+	if (iova % IOAS_PAGE)
+		return refuse(EINVAL,
+			      "unmap: iova %#llx must be a multiple of %#x",
+			      (ull)iova, IOAS_PAGE);
+	if (mode == IOAS_UNMAP_ALL) {
+		if (iova || size)
+			return refuse(EINVAL,
+				      "unmap all: iova %#llx and size %#llx "
+				      "must be 0",
+				      (ull)iova, (ull)size);
+		*ret_last = UINT64_MAX;
+		return 0;
+	}
+	if (!size || size % IOAS_PAGE)
+		return refuse(EINVAL,
+			      "unmap: size %#llx must be a multiple of %#x and "
+			      "not 0",
+			      (ull)size, IOAS_PAGE);
+	if (range_wraps(iova, size))
+		return refuse(EOVERFLOW,
+			      "unmap: iova %#llx plus size %#llx wraps around "
+			      "2^64",
+			      (ull)iova, (ull)size);
+	*ret_last = iova + size - 1;
+	return 0;
+}
+
+/* v2: no mapping may lie half inside. [@from, @end) are those that touch. */
+static int check_bisect(const struct ioas *ioas, size_t from, size_t end,
+			uint64_t iova, uint64_t last)
+	REQUIRES_SHARED(&ioas->lock)
+{
+	if (from == end)
+		return 0;
+
+	const struct area *head = ioas->area[from];
+	const struct area *tail = ioas->area[end - 1];
+
+	if (head->first >= iova && tail->last <= last)
+		return 0;
+
+	const struct area *bad = head->first < iova ? head : tail;
+
+	return refuse(EINVAL,
+		      "unmap: iova %#llx-%#llx cuts through the mapping "
+		      "%#llx-%#llx; mappings go as they were made",
+		      (ull)iova, (ull)last, (ull)bad->first, (ull)bad->last);
+}
+
+static int unmap_locked(struct ioas *ioas, enum ioas_unmap_mode mode,
+			uint64_t iova, uint64_t last, struct area **ret_chain)
+	REQUIRES(&ioas->lock)
+{
+	size_t from = table_find(ioas, iova);
+	size_t end = table_find(ioas, last);
+	int r = 0;
+
+	/* the one that contains @last, if any, goes as well */
+	if (end < ioas->n && ioas->area[end]->first <= last)
+		end++;
+	if (mode == IOAS_UNMAP_V2)
+		r = check_bisect(ioas, from, end, iova, last);
+	else if (from < end && ioas->area[from]->first < iova)
+		end = from; /* v1 stops at a cut, and calls that success */
+	if (r == 0)
+		*ret_chain = table_remove(ioas, from, end);
+	return r;
+}
+
+/* Nobody finds the area any more; hurry those that did. */
+static void area_revoke(struct area *a)
+{
+	if (atomic_fetch_or(&a->users, AREA_REMOVED) == 0)
+		return;
+	atomic_store(&a->revoked, true);
+	for (size_t i = 0; i < a->n_segs; i++)
+		mem_nudge(a->seg[i].seg.mem);
+}
+
+static void area_wait_idle(struct ioas *ioas, struct area *a)
+{
+	if (atomic_load(&a->users) == AREA_REMOVED)
+		return;
+	mutex_lock(&ioas->idle_lock);
+	while (atomic_load(&a->users) != AREA_REMOVED)
+		cond_wait(&ioas->idle, &ioas->idle_lock);
+	mutex_unlock(&ioas->idle_lock);
+}
+
+int ioas_unmap(struct ioas *ioas, enum ioas_unmap_mode mode, uint64_t iova,
+	       uint64_t size, uint64_t *ret_unmapped)
+{
+	struct area *chain = NULL, *a;
+	uint64_t last = 0, unmapped = 0;
+	int r = check_unmap(mode, iova, size, &last);
+
+	if (r < 0)
+		return r;
+	rwlock_write(&ioas->lock);
+	r = unmap_locked(ioas, mode, iova, last, &chain);
+	rwlock_unwrite(&ioas->lock);
+	if (r < 0)
+		return r;
+
+	for (a = chain; a; a = a->next)
+		area_revoke(a); /* all of them before waiting for the first */
+	while ((a = chain)) {
+		chain = a->next;
+		area_wait_idle(ioas, a);
+		unmapped += a->last - a->first + 1;
+		area_free(a);
+	}
+	*ret_unmapped = unmapped;
+	return 0;
+}
+
+/* --- DMA --- */
+
+/*
+ * Find the areas behind [@iova, @last], check all of them, and count in.
+ * Return: 0; -EFAULT; -E2BIG @list is too short, @ret_n would do for now.
+ */
+static int pin_locked(struct ioas *ioas, uint64_t iova, uint64_t last,
+		      uint32_t prot, struct area **list, size_t cap,
+		      size_t *ret_n) REQUIRES_SHARED(&ioas->lock)
+{
+	size_t from = table_find(ioas, iova), i = from;
+
+	for (uint64_t next = iova;; next = ioas->area[i++]->last + 1) {
+		if (i == ioas->n || ioas->area[i]->first > next ||
+		    prot & ~ioas->area[i]->prot)
+			return -EFAULT;
+		if (ioas->area[i]->last >= last)
+			break;
+	}
+	*ret_n = i - from + 1;
+	if (*ret_n > cap)
+		return -E2BIG;
+	for (i = 0; i < *ret_n; i++) {
+		list[i] = ioas->area[from + i];
+		atomic_fetch_add(&list[i]->users, 1);
+	}
+	return 0;
+}
+
+static int pin(struct ioas *ioas, uint64_t iova, uint64_t last, uint32_t prot,
+	       struct area **list, size_t cap, size_t *ret_n)
+{
+	rwlock_read(&ioas->lock);
+	int r = pin_locked(ioas, iova, last, prot, list, cap, ret_n);
+
+	rwlock_unread(&ioas->lock);
+	return r;
+}
+
+/* An area may be gone once its count is down; the ioas is the caller's. */
+static void unpin(struct ioas *ioas, struct area **list, size_t n)
+{
+	bool last = false;
+
+	for (size_t i = 0; i < n; i++)
+		if (atomic_fetch_sub(&list[i]->users, 1) == (AREA_REMOVED | 1))
+			last = true;
+	if (!last)
+		return;
+	mutex_lock(&ioas->idle_lock);
+	cond_broadcast(&ioas->idle);
+	mutex_unlock(&ioas->idle_lock);
+}
+
+/* The segment that holds byte @off of the area. */
+static const struct area_seg *area_seg_at(const struct area *a, uint64_t off)
+{
+	size_t low = 0, high = a->n_segs;
+
+	while (high - low > 1) {
+		size_t mid = low + (high - low) / 2;
+
+		if (a->seg[mid].start <= off)
+			low = mid;
+		else
+			high = mid;
+	}
+	return &a->seg[low];
+}
+
+static int area_copy(const struct area *a, struct dma_ctx *ctx, uint64_t off,
+		     uint8_t *buf, size_t len, bool write)
+{
+	const struct area_seg *s = area_seg_at(a, off);
+	struct mem_stop stop = {&ctx->cancel, &a->revoked};
+	int r = 0;
+
+	for (; len && r == 0; s++) {
+		uint64_t skip = off - s->start;
+		size_t n = s->seg.len - skip < len ? s->seg.len - skip : len;
+
+		if (write)
+			r = mem_write(s->seg.mem, &stop, s->seg.off + skip, buf,
+				      n);
+		else
+			r = mem_read(s->seg.mem, &stop, s->seg.off + skip, buf,
+				     n);
+		off += n;
+		buf += n;
+		len -= n;
+	}
+	return r;
+}
+
+static int copy_pinned(struct area **list, struct dma_ctx *ctx, uint64_t iova,
+		       uint8_t *buf, size_t len, bool write)
+{
+	int r = 0;
+
+	for (; len && r == 0; list++) {
+		uint64_t room = (*list)->last - iova + 1;
+		size_t n = room < len ? room : len;
+
+		r = area_copy(*list, ctx, iova - (*list)->first, buf, n, write);
+		iova += n;
+		buf += n;
+		len -= n;
+	}
+	return r;
+}
+
+/* More areas than fit the stack; the table may change between two looks. */
+static int access_many(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
+		       uint8_t *buf, size_t len, bool write, size_t n)
+{
+	uint32_t prot = write ? IOAS_WRITE : IOAS_READ;
+	struct area **list;
+	size_t cap;
+	int r;
+
+	do {
+		cap = n;
+		list = malloc(cap * sizeof(list[0]));
+		if (!list)
+			return -EIO;
+		r = pin(ioas, iova, iova + len - 1, prot, list, cap, &n);
+		if (r == 0) {
+			r = copy_pinned(list, ctx, iova, buf, len, write);
+			unpin(ioas, list, n);
+		}
+		free(list);
+	} while (r == -E2BIG);
+	return r;
+}
+
+static int ioas_access(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
+		       uint8_t *buf, size_t len, bool write)
+{
+	uint32_t prot = write ? IOAS_WRITE : IOAS_READ;
+	struct area *few[FEW_AREAS];
+	size_t n;
+
+	if (!len)
+		return 0;
+	if (range_wraps(iova, len))
+		return -EFAULT;
+
+	int r = pin(ioas, iova, iova + len - 1, prot, few, FEW_AREAS, &n);
+
+	if (r == -E2BIG)
+		return access_many(ioas, ctx, iova, buf, len, write, n);
+	if (r < 0)
+		return r;
+	r = copy_pinned(few, ctx, iova, buf, len, write);
+	unpin(ioas, few, n);
+	return r;
+}
+
+int ioas_read(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova, void *buf,
+	      size_t len)
+{
+	return ioas_access(ioas, ctx, iova, buf, len, false);
+}
+
+int ioas_write(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
+	       const void *buf, size_t len)
+{
+	return ioas_access(ioas, ctx, iova, (void *)(uintptr_t)buf, len, true);
+}
+
+/* --- listings --- */
+
+uint64_t ioas_mapped(struct ioas *ioas)
+{
+	uint64_t bytes = 0;
+
+	rwlock_read(&ioas->lock);
+	for (size_t i = 0; i < ioas->n; i++)
+		bytes += ioas->area[i]->last - ioas->area[i]->first + 1;
+	rwlock_unread(&ioas->lock);
+	return bytes;
+}
+
+uint32_t ioas_avail(struct ioas *ioas)
+{
+	rwlock_read(&ioas->lock);
+	uint32_t avail = ioas->max_areas - (uint32_t)ioas->n;
+
+	rwlock_unread(&ioas->lock);
+	return avail;
+}
+
+const struct iova_range *ioas_ranges(const struct ioas *ioas, size_t *ret_n)
+{
+	*ret_n = ARRAY_SIZE(valid_ranges);
+	return valid_ranges;
+}
+
+size_t ioas_list(struct ioas *ioas, struct ioas_entry *entries, size_t max)
+{
+	size_t n;
+
+	rwlock_read(&ioas->lock);
+	for (n = 0; n < ioas->n && n < max; n++) {
+		const struct area *a = ioas->area[n];
+
+		entries[n] = (struct ioas_entry){
+			.iova = a->first,
+			.size = a->last - a->first + 1,
+			.vaddr = a->vaddr,
+			.prot = a->prot,
+		};
+	}
+	rwlock_unread(&ioas->lock);
+	return n;
+}

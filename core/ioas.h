@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * An I/O address space: disjoint IOVA ranges, each mapped to memory with a
+ * permission. Everything a device reads or writes goes through ioas_read()
+ * and ioas_write(). type1's rules (errno by errno) live here too, since it is
+ * the only front door so far; iommufd's will be a second set of entry points
+ * onto the same table.
+ */
+#ifndef SOFTVFIO_CORE_IOAS_H
+#define SOFTVFIO_CORE_IOAS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/mem.h"
+#include "lib/lock.h"
+
+#define IOAS_PAGE	     4096
+#define IOAS_DMA_ENTRY_LIMIT 65535 /* vfio_iommu_type1.dma_entry_limit */
+#define IOAS_APERTURE_BITS   48	   /* VT-d and AMD-Vi with 4 levels */
+#define IOAS_MSI_FIRST	     0xfee00000ull /* the x86 MSI window is no IOVA */
+#define IOAS_MSI_LAST	     0xfeefffffull
+
+#define IOAS_READ  1u /* the device may read: VFIO_DMA_MAP_FLAG_READ */
+#define IOAS_WRITE 2u
+
+struct ioas;
+
+/** struct iova_range - @last is inclusive */
+struct iova_range {
+	uint64_t first;
+	uint64_t last;
+};
+
+/**
+ * ioas_new() - An empty address space
+ * @max_areas: dma_entry_limit
+ *
+ * Return: 0; -ENOMEM.
+ */
+int ioas_new(uint32_t max_areas, struct ioas **ret_ioas);
+struct ioas *ioas_get(struct ioas *ioas);
+struct ioas *ioas_put(struct ioas *ioas); /* last put drops every mapping */
+
+/**
+ * ioas_check_map() - type1 MAP_DMA: everything that Linux checks before it
+ * looks at the memory
+ * @vaddr: the program's address, for its alignment and range only
+ * @prot:  IOAS_READ and IOAS_WRITE bits
+ *
+ * Order and errno as kernel-semantics 2.6 steps 4 to 10.
+ *
+ * Return: 0; -EINVAL size 0, no permission, misaligned, or outside the valid
+ * IOVA ranges; -EOVERFLOW a range wraps; -EEXIST overlaps a mapping; -ENOSPC
+ * no entry is left.
+ */
+int ioas_check_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova,
+		   uint64_t size, uint32_t prot);
+
+/**
+ * ioas_map() - type1 MAP_DMA: ioas_check_map() again, then insert
+ * @segs:   memory behind the range, in order, sizes adding up to @size; on
+ *	    success the caller's reference of each is ours
+ * @n_segs: number of segments; together they are one mapping, that is one
+ *	    entry of the limit and one unit for unmap
+ *
+ * Context: takes ioas->lock for writing.
+ * Return: as ioas_check_map(), or -ENOMEM. On error nothing has changed.
+ */
+int ioas_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova, uint64_t size,
+	     uint32_t prot, const struct mem_seg *segs, size_t n_segs);
+
+/** enum ioas_unmap_mode - type1 v1 tolerates what v2 refuses */
+enum ioas_unmap_mode { IOAS_UNMAP_V1, IOAS_UNMAP_V2, IOAS_UNMAP_ALL };
+
+/**
+ * ioas_unmap() - type1 UNMAP_DMA
+ * @ret_unmapped: bytes unmapped; may exceed @size with v1
+ *
+ * Rules of kernel-semantics 2.7. When it returns, no DMA that started before
+ * reaches the range any more: it waits for accesses in flight on the ranges it
+ * removes (and no others), and abandons copies that the program holds up.
+ *
+ * Context: takes ioas->lock for writing; then waits holding no lock.
+ * Return: 0; -EINVAL misaligned, size 0, v2 bisecting a mapping, ALL with
+ * iova or size set; -EOVERFLOW a range wraps.
+ */
+int ioas_unmap(struct ioas *ioas, enum ioas_unmap_mode mode, uint64_t iova,
+	       uint64_t size, uint64_t *ret_unmapped);
+
+/** ioas_avail() - mappings left under the limit */
+uint32_t ioas_avail(struct ioas *ioas);
+
+/** ioas_mapped() - bytes mapped, what RLIMIT_MEMLOCK is compared with */
+uint64_t ioas_mapped(struct ioas *ioas);
+
+/** ioas_ranges() - valid IOVA ranges, ascending; belongs to @ioas */
+const struct iova_range *ioas_ranges(const struct ioas *ioas, size_t *ret_n);
+
+/**
+ * struct dma_ctx - One requester: a device thread's identity towards ioas
+ * @cancel: set (and mem_wake() called) to make a waiting copy give up
+ */
+struct dma_ctx {
+	_Atomic bool cancel;
+};
+
+/**
+ * ioas_read() - The device reads program memory
+ * ioas_write() - The device writes program memory
+ *
+ * Every byte's mapping and permission is checked before anything is copied.
+ *
+ * Context: any thread; holds ioas->lock for reading while it looks up, none
+ * while it copies. May wait for a copy worker (core/mem.h), bounded by
+ * MEM_TIMEOUT_NS for each 64 KiB. Locks as for mem_read().
+ * Return: 0; -EFAULT not mapped or not permitted (an IOMMU fault); -EIO the
+ * memory behind it has gone or did not answer in time; -ECANCELED @ctx->cancel,
+ * or the range was unmapped while the copy waited. On error other than -EFAULT
+ * part may have been copied.
+ */
+int ioas_read(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova, void *buf,
+	      size_t len);
+int ioas_write(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
+	       const void *buf, size_t len);
+
+/** struct ioas_entry - one mapping, for listings */
+struct ioas_entry {
+	uint64_t iova;
+	uint64_t size;
+	uint64_t vaddr;
+	uint32_t prot;
+};
+
+/** ioas_list() - up to @max mappings in ascending order; returns how many */
+size_t ioas_list(struct ioas *ioas, struct ioas_entry *entries, size_t max);
+
+#endif

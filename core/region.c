@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A program's accesses to the regions of a function: pread and pwrite, mmap,
+ * faults, trapped loads and stores, and a peer device's DMA into a BAR.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/device.h"
+#include "lib/evfd.h"
+#include "lib/refuse.h"
+
+/* How long a peer's DMA tries for a model that is busy: a completion time-out.
+ * Waiting without end could deadlock two devices writing to each other. */
+#define PEER_TIMEOUT_NS 10000000
+
+static bool device_memory_on(const struct sv_dev *dev)
+{
+	return config_memory_enabled(dev->config) &&
+	       !atomic_load(&dev->low_power);
+}
+
+/* Memory BARs are gated by COMMAND.MEMORY, I/O BARs by nothing (Linux). */
+static bool bar_decodes(const struct sv_dev *dev, const struct bar *bar)
+{
+	return bar->kind == SV_BAR_IO || config_memory_enabled(dev->config);
+}
+
+static void memory_access(uint8_t *p, unsigned int size, bool write,
+			  uint64_t *val)
+{
+	switch (size) {
+	case 1:
+		if (write)
+			*(volatile uint8_t *)p = (uint8_t)*val;
+		else
+			*val = *(volatile uint8_t *)p;
+		break;
+	case 2:
+		if (write)
+			*(volatile uint16_t *)p = (uint16_t)*val;
+		else
+			*val = *(volatile uint16_t *)p;
+		break;
+	case 4:
+		if (write)
+			*(volatile uint32_t *)p = (uint32_t)*val;
+		else
+			*val = *(volatile uint32_t *)p;
+		break;
+	default:
+		if (write)
+			*(volatile uint64_t *)p = *val;
+		else
+			*val = *(volatile uint64_t *)p;
+	}
+}
+
+static void model_access(struct sv_dev *dev, unsigned int index, uint64_t off,
+			 unsigned int size, bool write, uint64_t *val)
+	REQUIRES(&dev->model)
+{
+	if (write && dev->ops->write)
+		dev->ops->write(dev, index, off, *val, size);
+	else if (!write)
+		*val = dev->ops->read ? dev->ops->read(dev, index, off, size)
+				      : UINT64_MAX;
+}
+
+/* One naturally aligned access; -EIO when decode is off. */
+static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
+		      unsigned int size, bool write, uint64_t *val)
+{
+	struct bar *bar = &dev->bar[index];
+	int r = 0;
+
+	if (bar->access == SV_ACCESS_TRAP) {
+		mutex_lock(&dev->model);
+		if (bar_decodes(dev, bar))
+			model_access(dev, index, off, size, write, val);
+		else
+			r = -EIO;
+		mutex_unlock(&dev->model);
+		return r;
+	}
+	rwlock_read(&dev->memory_lock);
+	if (bar_decodes(dev, bar))
+		memory_access(bar->mem + off, size, write, val);
+	else
+		r = -EIO;
+	rwlock_unread(&dev->memory_lock);
+	return r;
+}
+
+static unsigned int access_size(uint64_t off, uint64_t room, unsigned int max)
+{
+	unsigned int size = max;
+
+	while (size > room || off & (size - 1))
+		size /= 2;
+	return size;
+}
+
+/* The MSI-X table is not the program's: reads are ones, writes are dropped. */
+static void msix_table(const struct sv_dev *dev, unsigned int index,
+		       uint64_t *ret_start, uint64_t *ret_end)
+{
+	*ret_start = *ret_end = UINT64_MAX;
+	if (!dev->shape.msix || dev->shape.msix_bar != index)
+		return;
+	*ret_start = dev->shape.msix_table;
+	*ret_end = *ret_start + 16 * (uint64_t)dev->shape.msix;
+}
+
+static int64_t bar_rw(struct sv_dev *dev, unsigned int index, uint64_t off,
+		      uint8_t *buf, size_t count, bool write)
+{
+	unsigned int max = dev->bar[index].kind == SV_BAR_IO ? 4 : 8;
+	uint64_t x_start, x_end;
+	size_t done = 0;
+
+	msix_table(dev, index, &x_start, &x_end);
+	while (done < count) {
+		uint64_t room = count - done, val = 0;
+
+		if (off >= x_start && off < x_end) {
+			if (room > x_end - off)
+				room = x_end - off;
+			if (!write)
+				memset(buf + done, 0xff, room);
+			off += room;
+			done += room;
+			continue;
+		}
+		if (off < x_start && room > x_start - off)
+			room = x_start - off;
+
+		unsigned int size = access_size(off, room, max);
+
+		if (write)
+			memcpy(&val, buf + done, size);
+		int r = bar_access(dev, index, off, size, write, &val);
+
+		if (r < 0)
+			return refuse(EIO, "%s BAR%u: memory decode is off",
+				      dev->name, index);
+		if (!write)
+			memcpy(buf + done, &val, size);
+		off += size;
+		done += size;
+	}
+	return (int64_t)done;
+}
+
+static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
+			size_t count)
+{
+	size_t have = off < dev->rom_len ? dev->rom_len - off : 0;
+
+	if (!config_memory_enabled(dev->config))
+		return refuse(EIO, "%s ROM: memory decode is off", dev->name);
+	if (have > count)
+		have = count;
+	memset(buf, 0xff, count);
+	if (have)
+		memcpy(buf, dev->rom + off, have);
+	return (int64_t)count;
+}
+
+/* An access wakes a suspended function; one that asked to be told is told. */
+static void device_wake(struct sv_dev *dev)
+{
+	if (!atomic_load(&dev->low_power))
+		return;
+	mutex_lock(&dev->model);
+	if (dev->wakeup_fd >= 0) {
+		evfd_signal(dev->wakeup_fd);
+		close(dev->wakeup_fd);
+		dev->wakeup_fd = -1;
+		atomic_store(&dev->low_power, false);
+	}
+	mutex_unlock(&dev->model);
+}
+
+static uint64_t region_len(const struct sv_dev *dev, unsigned int index)
+{
+	return index == REGION_ROM ? (dev->rom_len ? dev->shape.rom_size : 0)
+				   : dev->bar[index].size;
+}
+
+static int64_t region_rw(struct sv_dev *dev, uint64_t pos, void *buf,
+			 size_t count, bool write)
+{
+	uint64_t index = pos >> REGION_SHIFT;
+	uint64_t off = pos & ((1ull << REGION_SHIFT) - 1);
+
+	if (count == 0)
+		return 0;
+	device_wake(dev);
+	if (index == REGION_CONFIG)
+		return write ? config_write(dev->config, off, buf, count)
+			     : config_read(dev->config, off, buf, count);
+	if (index >= REGION_VGA)
+		return refuse(EINVAL, "%s: no region %llu", dev->name,
+			      (unsigned long long)index);
+	if (index == REGION_ROM && write)
+		return refuse(EINVAL, "%s: the ROM is read-only", dev->name);
+
+	uint64_t len = region_len(dev, (unsigned int)index);
+
+	if (off >= len)
+		return refuse(EINVAL,
+			      "%s region %llu: offset %#llx is beyond its "
+			      "%#llx bytes",
+			      dev->name, (unsigned long long)index,
+			      (unsigned long long)off, (unsigned long long)len);
+	if (count > len - off)
+		count = len - off;
+	if (index == REGION_ROM)
+		return rom_read(dev, off, buf, count);
+	return bar_rw(dev, (unsigned int)index, off, buf, count, write);
+}
+
+int64_t device_read(struct sv_dev *dev, uint64_t pos, void *buf, size_t count)
+{
+	return region_rw(dev, pos, buf, count, false);
+}
+
+int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
+		     size_t count)
+{
+	/* bar_rw() only reads from the buffer when writing */
+	return region_rw(dev, pos, (void *)(uintptr_t)buf, count, true);
+}
+
+static bool bar_mappable(const struct bar *bar)
+{
+	return bar->memfd >= 0;
+}
+
+int device_region(const struct sv_dev *dev, uint32_t index,
+		  struct device_region *ret_region)
+{
+	struct device_region region = {0};
+
+	if (index >= REGION_VGA)
+		return refuse(EINVAL, "%s: no region %u%s", dev->name, index,
+			      index == REGION_VGA ? " (not a VGA device)" : "");
+	if (index == REGION_CONFIG) {
+		region.size = config_size(dev->config);
+		region.read = region.write = true;
+	} else {
+		region.size = region_len(dev, index);
+		region.read = region.size;
+		region.write = region.size && index != REGION_ROM;
+		region.mmap =
+			index != REGION_ROM && bar_mappable(&dev->bar[index]);
+		region.msix = region.mmap && dev->shape.msix &&
+			      dev->shape.msix_bar == index;
+	}
+	*ret_region = region;
+	return 0;
+}
+
+int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
+		uint64_t len, bool shared, uint64_t *ret_off, bool *ret_trap,
+		int *ret_fd)
+{
+	uint64_t index = pos >> REGION_SHIFT;
+	uint64_t off = pos & ((1ull << REGION_SHIFT) - 1);
+
+	if (!shared)
+		return refuse(EINVAL,
+			      "%s mmap: MAP_PRIVATE; a BAR can only be "
+			      "mapped MAP_SHARED",
+			      dev->name);
+	if (index >= REGION_ROM || !bar_mappable(&dev->bar[index]))
+		return refuse(EINVAL, "%s mmap: region %llu cannot be mapped",
+			      dev->name, (unsigned long long)index);
+
+	struct bar *bar = &dev->bar[index];
+
+	len = (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	if (off > bar->len || len > bar->len - off)
+		return refuse(EINVAL,
+			      "%s mmap: %#llx bytes at %#llx leave BAR%llu of "
+			      "%#llx bytes",
+			      dev->name, (unsigned long long)len,
+			      (unsigned long long)off,
+			      (unsigned long long)index,
+			      (unsigned long long)bar->len);
+	*ret_off = off;
+	*ret_trap = bar->access == SV_ACCESS_TRAP;
+	return bar_map(bar, owner, pid, off, len, ret_fd);
+}
+
+bool device_mapped(struct sv_dev *dev, uint64_t owner)
+{
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
+		if (bar_mapped(&dev->bar[i], owner))
+			return true;
+	return false;
+}
+
+int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off)
+{
+	if (bar >= SV_NUM_BARS || off >= dev->bar[bar].len)
+		return refuse(EFAULT, "%s: fault outside BAR%u", dev->name,
+			      bar);
+	rwlock_read(&dev->memory_lock);
+	bool on = device_memory_on(dev);
+
+	rwlock_unread(&dev->memory_lock);
+	return on ? 0
+		  : refuse(EFAULT, "%s BAR%u: touched with memory decode off",
+			   dev->name, bar);
+}
+
+int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
+		  unsigned int size, bool write, uint64_t *val)
+{
+	if (size != 1 && size != 2 && size != 4 && size != 8)
+		return refuse(EINVAL, "%s BAR%u: access of %u bytes", dev->name,
+			      bar, size);
+	if (bar >= SV_NUM_BARS || off & (size - 1) ||
+	    off >= dev->bar[bar].len || size > dev->bar[bar].len - off)
+		return refuse(EFAULT, "%s: access outside BAR%u", dev->name,
+			      bar);
+	if (!device_memory_on(dev))
+		return refuse(EFAULT,
+			      "%s BAR%u: touched with memory decode off",
+			      dev->name, bar);
+	/* the rest of a sub-page BAR's page decodes nothing */
+	if (off >= dev->bar[bar].size) {
+		*val = UINT64_MAX;
+		return 0;
+	}
+	return bar_access(dev, bar, off, size, write, val) < 0 ? -EFAULT : 0;
+}
+
+static bool model_lock_until(struct sv_dev *dev, uint64_t deadline)
+	TRY_ACQUIRES(true, &dev->model)
+{
+	while (!mutex_trylock(&dev->model)) {
+		if (clock_ns() > deadline)
+			return false;
+		__builtin_ia32_pause();
+	}
+	return true;
+}
+
+static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
+			uint8_t *buf, size_t len, bool write)
+{
+	if (!model_lock_until(dev, clock_ns() + PEER_TIMEOUT_NS))
+		return -EIO;
+	for (size_t done = 0; done < len;) {
+		unsigned int size = access_size(off + done, len - done, 8);
+		uint64_t val = 0;
+
+		if (write)
+			memcpy(&val, buf + done, size);
+		model_access(dev, index, off + done, size, write, &val);
+		if (!write)
+			memcpy(buf + done, &val, size);
+		done += size;
+	}
+	mutex_unlock(&dev->model);
+	return 0;
+}
+
+static int peer_direct(struct sv_dev *dev, const struct bar *bar, uint64_t off,
+		       void *buf, size_t len, bool write)
+{
+	rwlock_read(&dev->memory_lock);
+	bool on = device_memory_on(dev);
+
+	if (on && write)
+		memcpy(bar->mem + off, buf, len);
+	else if (on)
+		memcpy(buf, bar->mem + off, len);
+	rwlock_unread(&dev->memory_lock);
+	return on ? 0 : -EIO;
+}
+
+static int peer_access(void *opaque, unsigned int index, uint64_t off,
+		       void *buf, size_t len, bool write)
+{
+	struct sv_dev *dev = opaque;
+	struct bar *bar = &dev->bar[index];
+
+	if (off > bar->size || len > bar->size - off || !device_memory_on(dev))
+		return -EIO;
+	if (bar->access == SV_ACCESS_TRAP)
+		return peer_trapped(dev, index, off, buf, len, write);
+	return peer_direct(dev, bar, off, buf, len, write);
+}
+
+const struct mem_bar_ops device_p2p = {.access = peer_access};
