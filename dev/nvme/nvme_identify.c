@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Identify, NVMe 1.4 5.15: what the controller and its namespace are. Offsets
+ * are those of the specification's figures; fields left out are zero.
+ */
+#include <stdio.h>
+
+#include "nvme.h"
+#include "nvme_priv.h"
+
+#define DATA_SIZE 4096u
+
+#define ONCS_DSM	  (1u << 2)
+#define ONCS_WRITE_ZEROES (1u << 3)
+#define VWC_PRESENT	  (1u << 0)
+#define VWC_FLUSH_ALL	  (3u << 1) /* Flush takes NSID ffffffffh */
+#define FRMW_SLOT1_RO	  (1u << 0)
+#define FRMW_ONE_SLOT	  (1u << 1)
+#define LPA_OFFSET	  (1u << 2) /* Get Log Page has an offset */
+#define CNTRLTYPE_IO	  1u
+#define DLFEAT_READ_ZERO  (1u << 0)
+#define DLFEAT_DEAC	  (1u << 3)
+#define NSATTR_READ_ONLY  (1u << 0)
+#define DESC_UUID	  3u
+#define UUID_LEN	  16u
+
+static void ctrl_names(const struct nvme *n, uint8_t *id)
+{
+	nvme_put16(id + 0, nvme_ops.shape.vendor);
+	nvme_put16(id + 2, nvme_ops.shape.subsys_vendor);
+	nvme_put_text(id + 4, n->serial, NVME_SERIAL_LEN);
+	nvme_put_text(id + 24, n->model, NVME_MODEL_LEN);
+	nvme_put_text(id + 64, NVME_FIRMWARE, NVME_FIRMWARE_LEN);
+	snprintf((char *)id + 768, 256, "nqn.2014-08.org.nvmexpress:%s:%s",
+		 "softvfio", n->serial);
+}
+
+static void ctrl_abilities(uint8_t *id)
+{
+	id[77] = NVME_MDTS;
+	nvme_put32(id + 80, 0x00010400); /* VER */
+	id[111] = CNTRLTYPE_IO;
+	id[258] = NVME_ABORT_LIMIT - 1;
+	id[259] = NVME_EVENT_REQUESTS - 1;
+	id[260] = FRMW_SLOT1_RO | FRMW_ONE_SLOT;
+	id[261] = LPA_OFFSET;
+	id[262] = NVME_ERROR_ENTRIES - 1;
+	nvme_put16(id + 266, NVME_TEMPERATURE_WARN);
+	nvme_put16(id + 268, NVME_TEMPERATURE_CRIT);
+	id[512] = NVME_SQES << 4 | NVME_SQES;
+	id[513] = NVME_CQES << 4 | NVME_CQES;
+	nvme_put32(id + 516, 1); /* NN */
+	nvme_put16(id + 520, ONCS_DSM | ONCS_WRITE_ZEROES);
+	id[525] = VWC_PRESENT | VWC_FLUSH_ALL;
+	nvme_put16(id + 2048, 2500); /* PSD0.MP: 25 W */
+}
+
+static int identify_ctrl(struct nvme *n, const struct nvme_cmd *cmd)
+{
+	ctrl_names(n, n->data);
+	ctrl_abilities(n->data);
+	return 0;
+}
+
+static int identify_ns(struct nvme *n, const struct nvme_cmd *cmd)
+{
+	uint8_t *id = n->data;
+
+	if (cmd->nsid != 1)
+		return NVME_SC_INVALID_NS | NVME_SC_DNR;
+	nvme_put64(id + 0, n->blocks);	/* NSZE */
+	nvme_put64(id + 8, n->blocks);	/* NCAP */
+	nvme_put64(id + 16, n->blocks); /* NUSE */
+	id[33] = DLFEAT_READ_ZERO | DLFEAT_DEAC;
+	id[99] = n->store.read_only ? NSATTR_READ_ONLY : 0;
+	id[128 + 2] = NVME_BLOCK_SHIFT; /* LBAF0.LBADS */
+	return 0;
+}
+
+static int identify_list(struct nvme *n, const struct nvme_cmd *cmd)
+{
+	if (cmd->nsid >= NVME_NSID_ALL - 1)
+		return NVME_SC_INVALID_NS | NVME_SC_DNR;
+	if (cmd->nsid < 1)
+		nvme_put32(n->data, 1);
+	return 0;
+}
+
+/* FNV-1a, good enough to keep names apart */
+static uint64_t hash_text(uint64_t seed, const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325ull ^ seed;
+
+	for (; *text; text++)
+		hash = (hash ^ (uint8_t)*text) * 0x100000001b3ull;
+	return hash;
+}
+
+/* From the names: the same in every run. Version 8 of RFC 9562. */
+static void put_uuid(const struct nvme *n, uint8_t *uuid)
+{
+	uint64_t hash = hash_text(hash_text(0, n->model), n->serial);
+
+	nvme_put64(uuid, hash);
+	nvme_put64(uuid + 8, hash_text(hash, n->serial));
+	uuid[6] = (uuid[6] & 0x0f) | 0x80;
+	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+}
+
+static int identify_desc(struct nvme *n, const struct nvme_cmd *cmd)
+{
+	if (cmd->nsid != 1)
+		return NVME_SC_INVALID_NS | NVME_SC_DNR;
+	n->data[0] = DESC_UUID;
+	n->data[1] = UUID_LEN;
+	put_uuid(n, n->data + 4);
+	return 0;
+}
+
+int nvme_identify(struct nvme *n, struct nvme_cmd *cmd)
+{
+	static int (*const fill[])(struct nvme *, const struct nvme_cmd *) = {
+		[NVME_CNS_NS] = identify_ns,
+		[NVME_CNS_CTRL] = identify_ctrl,
+		[NVME_CNS_NS_LIST] = identify_list,
+		[NVME_CNS_NS_DESC] = identify_desc,
+	};
+	uint32_t cns = cmd->cdw10 & 0xff;
+
+	if (cns >= sizeof(fill) / sizeof(fill[0]))
+		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
+	memset(n->data, 0, DATA_SIZE);
+	int ret = fill[cns](n, cmd);
+
+	return ret ? ret : nvme_data_out(n, cmd, DATA_SIZE);
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of the NVMe model share: one structure per controller, per
+ * queue and per command.
+ *
+ * Everything runs on the device's own thread, one call at a time, so nothing
+ * here is locked.
+ *
+ * Functions that carry out a command or a part of one return int: an NVMe
+ * status (0 or positive, with NVME_SC_DNR where retrying is pointless),
+ * NVME_HELD, or a negative errno after which nothing may touch the bus again
+ * until the next run().
+ */
+#ifndef SOFTVFIO_DEV_NVME_PRIV_H
+#define SOFTVFIO_DEV_NVME_PRIV_H
+
+#include <endian.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "softvfio/device.h"
+
+#include "nvme_spec.h"
+
+#define NVME_PAGE	 4096u
+#define NVME_BLOCK_SHIFT 9u
+#define NVME_BLOCK	 (1u << NVME_BLOCK_SHIFT)
+#define NVME_MDTS	 9u /* largest transfer, log2 of pages */
+#define NVME_MAX_PAGES	 (1u << NVME_MDTS)
+#define NVME_MAX_DATA	 (NVME_MAX_PAGES * NVME_PAGE)
+
+#define NVME_MAX_ENTRIES 4096u /* of any I/O queue */
+#define NVME_IO_QUEUES	 64u   /* pairs beside the admin queues */
+#define NVME_QUEUES	 (NVME_IO_QUEUES + 1)
+#define NVME_DOORBELLS	 (NVME_QUEUES * 2)
+#define NVME_VECTORS	 64u
+#define NVME_SQES	 6u /* log2 of the size of a queue entry */
+#define NVME_CQES	 4u
+
+#define NVME_BATCH	32u	    /* entries fetched with one DMA */
+#define NVME_PASS_BYTES (16u << 20) /* data moved before looking up again */
+
+#define NVME_EVENT_REQUESTS 4u
+#define NVME_ERROR_ENTRIES  4u
+#define NVME_FEATURES	    (NVME_FEAT_EVENTS + 1)
+#define NVME_ABORT_LIMIT    4u
+
+#define NVME_SERIAL_LEN	  20u
+#define NVME_MODEL_LEN	  40u
+#define NVME_FIRMWARE_LEN 8u
+#define NVME_FIRMWARE	  "softvfio"
+
+#define NVME_TEMPERATURE      310u /* kelvin, always */
+#define NVME_TEMPERATURE_WARN 343u
+#define NVME_TEMPERATURE_CRIT 373u
+
+/* a command that will be completed later */
+#define NVME_HELD 0x10000
+
+/** struct nvme_store - Where the blocks are kept, nvme_store.c */
+struct nvme_store {
+	int fd; /* -1 until opened */
+	uint64_t bytes;
+	bool memory; /* no file of the user's: gone with the device */
+	bool read_only;
+};
+
+/**
+ * struct nvme_cq - A completion queue
+ * @live:    it exists
+ * @irq_en:  interrupts enabled
+ * @irq_due: something was posted since the last message
+ * @phase:   phase tag of the current round
+ * @vector:  interrupt vector
+ * @users:   submission queues that complete here
+ * @size:    entries
+ * @head:    next entry the host will take
+ * @tail:    next entry to be written; one stays free, so == @head is empty
+ * @base:    bus address
+ */
+struct nvme_cq {
+	bool live;
+	bool irq_en;
+	bool irq_due;
+	bool phase;
+	uint16_t vector;
+	uint16_t users;
+	uint32_t size;
+	uint32_t head;
+	uint32_t tail;
+	uint64_t base;
+};
+
+/**
+ * struct nvme_sq - A submission queue
+ * @live: it exists
+ * @id:   its number, 0 is the admin queue
+ * @size: entries
+ * @head: next entry to be carried out
+ * @tail: first entry the host has not yet submitted
+ * @base: bus address
+ * @cq:   where its commands complete
+ */
+struct nvme_sq {
+	bool live;
+	uint16_t id;
+	uint32_t size;
+	uint32_t head;
+	uint32_t tail;
+	uint64_t base;
+	struct nvme_cq *cq;
+};
+
+/** struct nvme_cmd - One command, copied from its entry once, host order */
+struct nvme_cmd {
+	struct nvme_sq *sq;
+	uint8_t opcode;
+	uint8_t flags;
+	uint16_t cid;
+	uint32_t nsid;
+	uint64_t prp1;
+	uint64_t prp2;
+	uint32_t cdw10;
+	uint32_t cdw11;
+	uint32_t cdw12;
+	uint32_t cdw13;
+	uint32_t result; /* dword 0 of the completion */
+};
+
+/** struct nvme_seg - A piece of host memory */
+struct nvme_seg {
+	uint64_t addr;
+	uint32_t len;
+};
+
+/** struct nvme_map - Host memory of one command's data */
+struct nvme_map {
+	uint32_t count;
+	struct nvme_seg seg[NVME_MAX_PAGES + 1];
+};
+
+/** struct nvme_error - One entry of the error log */
+struct nvme_error {
+	uint64_t number; /* counts from 1; 0 = never used */
+	uint16_t sq_id;
+	uint16_t cid;
+	uint16_t status; /* without phase tag */
+	uint32_t nsid;
+	uint64_t lba;
+};
+
+/** struct nvme_stats - Forgotten at a function reset only */
+struct nvme_stats {
+	uint64_t blocks_read;
+	uint64_t blocks_written;
+	uint64_t reads;
+	uint64_t writes;
+	uint64_t media_errors;
+	uint64_t errors;			     /* ever logged */
+	struct nvme_error error[NVME_ERROR_ENTRIES]; /* by number */
+};
+
+/** struct nvme_ctrl - Forgotten at every controller reset */
+struct nvme_ctrl {
+	uint32_t cc;	/* as last acted upon */
+	uint32_t csts;	/* what the host shall see */
+	uint32_t intms; /* vectors masked, INTx and MSI only */
+	uint32_t doorbell[NVME_DOORBELLS]; /* as last seen */
+	struct nvme_sq sq[NVME_QUEUES];
+	struct nvme_cq cq[NVME_QUEUES];
+	bool io_queues_made; /* too late to negotiate their number */
+
+	uint32_t feature[NVME_FEATURES];
+	uint16_t temp_under; /* the other half of NVME_FEAT_TEMPERATURE */
+	uint64_t vec_nocoal; /* NVME_FEAT_VECTOR: coalescing disabled */
+
+	uint8_t event_pending[2]; /* by type, a bit per event */
+	uint8_t event_masked;	  /* a bit per type, until its log is read */
+	unsigned int event_requests;
+	uint16_t event_cid[NVME_EVENT_REQUESTS];
+};
+
+/** struct nvme - One controller with its one namespace */
+struct nvme {
+	struct sv_dev *dev;
+	struct nvme_store store;
+	char serial[NVME_SERIAL_LEN + 1];
+	char model[NVME_MODEL_LEN + 1];
+	uint64_t blocks; /* capacity */
+
+	struct nvme_stats stats;
+	struct nvme_ctrl c;
+	bool intx;	   /* level of the pin */
+	unsigned int turn; /* I/O queue that is served first */
+
+	/* scratch of the command being carried out */
+	uint8_t *data;	/* NVME_MAX_DATA bytes */
+	int64_t budget; /* data bytes left in this pass */
+	struct nvme_map map;
+	struct nvme_sqe sqe[NVME_BATCH];
+	uint64_t prp[NVME_PAGE / sizeof(uint64_t)];
+};
+
+static inline uint32_t nvme_min(uint64_t a, uint32_t b)
+{
+	return a < b ? (uint32_t)a : b;
+}
+
+/* Fields of the structures a host reads; @p is the field's first byte. */
+static inline void nvme_put16(uint8_t *p, uint16_t val)
+{
+	val = htole16(val);
+	memcpy(p, &val, sizeof(val));
+}
+
+static inline void nvme_put32(uint8_t *p, uint32_t val)
+{
+	val = htole32(val);
+	memcpy(p, &val, sizeof(val));
+}
+
+static inline void nvme_put64(uint8_t *p, uint64_t val)
+{
+	val = htole64(val);
+	memcpy(p, &val, sizeof(val));
+}
+
+/** nvme_put_text() - Text as NVMe has it: padded with spaces, no NUL */
+static inline void nvme_put_text(uint8_t *p, const char *text, size_t len)
+{
+	memset(p, ' ', len);
+	memcpy(p, text, strnlen(text, len));
+}
+
+/** typedef nvme_op - Carries out one command; returns as described above */
+typedef int nvme_op(struct nvme *n, struct nvme_cmd *cmd);
+
+/* nvme.c */
+
+/** nvme_fatal() - The controller cannot go on: CSTS.CFS */
+void nvme_fatal(struct nvme *n);
+
+/**
+ * nvme_doorbell_clear() - A new queue's doorbell starts at 0
+ * @db: number of the doorbell, see nvme_queue_ring()
+ */
+void nvme_doorbell_clear(struct nvme *n, unsigned int db);
+
+/* nvme_queue.c */
+
+/**
+ * nvme_queue_ring() - A doorbell has changed
+ * @db:  2 * queue for a submission tail, 2 * queue + 1 for a completion head
+ * @val: what the host wrote
+ *
+ * Context: may be inside an sv_mmio_begin() burst.
+ */
+void nvme_queue_ring(struct nvme *n, unsigned int db, uint32_t val);
+
+/**
+ * nvme_queues_run() - Serve every submission queue once
+ *
+ * Return: 1 something was done; 0 nothing to do; -ECANCELED return from run()
+ * at once.
+ */
+int nvme_queues_run(struct nvme *n);
+
+/** nvme_cq_free() - Entries that can be posted before @cq is full */
+uint32_t nvme_cq_free(const struct nvme_cq *cq);
+
+/**
+ * nvme_complete() - Post the completion of a command
+ * @sq: the command's queue; its completion queue must not be full
+ *
+ * Return: 0; negative errno.
+ */
+int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
+		  uint32_t result);
+
+/** nvme_irq_update() - Bring the INTx pin and unmasked messages up to date */
+void nvme_irq_update(struct nvme *n);
+
+/* nvme_data.c */
+
+/**
+ * nvme_data_in() - Move a command's data from the host to n->data
+ * nvme_data_out() - Move a command's data from n->data to the host
+ * @len: bytes, at most NVME_MAX_DATA
+ */
+int nvme_data_in(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len);
+int nvme_data_out(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len);
+
+/* One table per set of commands, NULL where there is no such command */
+nvme_op *nvme_admin_op(uint8_t opcode); /* nvme_admin.c */
+nvme_op *nvme_io_op(uint8_t opcode);	/* nvme_io.c */
+
+/* nvme_identify.c */
+int nvme_identify(struct nvme *n, struct nvme_cmd *cmd);
+
+/* nvme_feature.c */
+void nvme_feature_defaults(struct nvme *n);
+int nvme_feature_get(struct nvme *n, struct nvme_cmd *cmd);
+int nvme_feature_set(struct nvme *n, struct nvme_cmd *cmd);
+
+/** nvme_too_hot() - The temperature has crossed a threshold the host set */
+bool nvme_too_hot(const struct nvme *n);
+
+/* nvme_log.c */
+int nvme_log_get(struct nvme *n, struct nvme_cmd *cmd);
+
+/** nvme_log_error() - Add to the error log */
+void nvme_log_error(struct nvme *n, const struct nvme_error *error);
+
+/* nvme_event.c */
+
+/**
+ * nvme_event() - Something happened that the host wants to hear of
+ * @type: NVME_EVENT_ERROR or NVME_EVENT_SMART
+ * @info: number of the event within @type, below 8
+ *
+ * An event that is already pending is not counted twice.
+ */
+void nvme_event(struct nvme *n, unsigned int type, unsigned int info);
+
+/** nvme_event_seen() - The log page of @type was read: unmask the type */
+void nvme_event_seen(struct nvme *n, unsigned int type);
+
+/** nvme_events_run() - Answer held requests; returns as nvme_queues_run() */
+int nvme_events_run(struct nvme *n);
+
+/** nvme_event_request() - Asynchronous Event Request */
+int nvme_event_request(struct nvme *n, struct nvme_cmd *cmd);
+
+/** nvme_event_cid_held() - Is @cid that of a held request? */
+bool nvme_event_cid_held(const struct nvme *n, uint16_t cid);
+
+/**
+ * nvme_event_abort() - Complete the held request @cid as aborted
+ *
+ * Return: 1 it is; 0 no such request, or no room for its completion;
+ * negative errno.
+ */
+int nvme_event_abort(struct nvme *n, uint16_t cid);
+
+/* nvme_store.c */
+
+/**
+ * nvme_store_open() - Open the file= or make memory of size=
+ *
+ * Return: 0; -errno, reported with sv_error().
+ */
+int nvme_store_open(struct nvme_store *s, struct sv_dev *dev);
+void nvme_store_close(struct nvme_store *s);
+
+/*
+ * @off and @len lie within the capacity. All return 0 or -errno.
+ * A file that has become shorter reads as zeroes behind its end.
+ */
+int nvme_store_read(struct nvme_store *s, uint64_t off, void *buf, size_t len);
+int nvme_store_write(struct nvme_store *s, uint64_t off, const void *buf,
+		     size_t len);
+int nvme_store_flush(struct nvme_store *s);
+
+/**
+ * nvme_store_zero() - Make a range read as zeroes
+ * @discard: its storage may be given back
+ * @scratch: overwritten with zeroes to write, where the file has no better way
+ * @size:    bytes in @scratch
+ */
+int nvme_store_zero(struct nvme_store *s, uint64_t off, uint64_t len,
+		    bool discard, void *scratch, size_t size);
+
+/** nvme_store_discard() - Give storage back; 0 where that is impossible */
+int nvme_store_discard(struct nvme_store *s, uint64_t off, uint64_t len);
+
+/* Vectors there are: the user may have asked for fewer, or more than we use. */
+static inline unsigned int nvme_vectors(const struct nvme *n)
+{
+	unsigned int msix = sv_shape(n->dev)->msix;
+
+	if (!msix)
+		return 1;
+	return msix < NVME_VECTORS ? msix : NVME_VECTORS;
+}
+
+#endif

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Submission and completion queues: doorbells, fetching, posting, interrupts.
+ *
+ * A queue entry is fetched once and never looked at in host memory again.
+ * A command is only begun when its completion has a place to go, so a full
+ * completion queue stops its submission queues until the host moves the head.
+ */
+#include <errno.h>
+
+#include "nvme_priv.h"
+
+static uint32_t distance(uint32_t from, uint32_t to, uint32_t size)
+{
+	return to >= from ? to - from : size - from + to;
+}
+
+uint32_t nvme_cq_free(const struct nvme_cq *cq)
+{
+	return cq->size - 1 - distance(cq->head, cq->tail, cq->size);
+}
+
+static void bad_doorbell(struct nvme *n, unsigned int info)
+{
+	struct nvme_error error = {
+		.sq_id = 0xffff, /* both: no particular command */
+		.cid = 0xffff,
+		.status = NVME_SC_INVALID_FIELD,
+	};
+
+	nvme_log_error(n, &error);
+	nvme_event(n, NVME_EVENT_ERROR, info);
+}
+
+static bool sq_ring(struct nvme_sq *sq, uint32_t tail)
+{
+	if (tail >= sq->size)
+		return false;
+	sq->tail = tail;
+	return true;
+}
+
+/* The host cannot have taken more than was posted. */
+static bool cq_ring(struct nvme_cq *cq, uint32_t head)
+{
+	if (head >= cq->size || distance(cq->head, head, cq->size) >
+					distance(cq->head, cq->tail, cq->size))
+		return false;
+	cq->head = head;
+	return true;
+}
+
+void nvme_queue_ring(struct nvme *n, unsigned int db, uint32_t val)
+{
+	struct nvme_sq *sq = &n->c.sq[db / 2];
+	struct nvme_cq *cq = &n->c.cq[db / 2];
+	bool live = db & 1 ? cq->live : sq->live;
+
+	if (!live)
+		bad_doorbell(n, NVME_EVENT_BAD_DOORBELL);
+	else if (!(db & 1 ? cq_ring(cq, val) : sq_ring(sq, val)))
+		bad_doorbell(n, NVME_EVENT_BAD_DOORBELL_VALUE);
+}
+
+static bool is_message(enum sv_irq_mode mode)
+{
+	return mode == SV_IRQ_MSI || mode == SV_IRQ_MSIX;
+}
+
+/* INTMS and INTMC have no meaning with MSI-X. */
+static bool is_masked(const struct nvme *n, const struct nvme_cq *cq,
+		      enum sv_irq_mode mode)
+{
+	if (!cq->irq_en)
+		return true;
+	return mode != SV_IRQ_MSIX && cq->vector < 32 &&
+	       n->c.intms >> cq->vector & 1;
+}
+
+/* A message held back by INTMS is sent when the mask goes. */
+static void cq_notify(struct nvme *n, struct nvme_cq *cq, enum sv_irq_mode mode)
+{
+	if (!cq->irq_due || (is_message(mode) && is_masked(n, cq, mode)))
+		return;
+	cq->irq_due = false;
+	if (is_message(mode))
+		sv_irq_raise(n->dev, cq->vector);
+}
+
+void nvme_irq_update(struct nvme *n)
+{
+	enum sv_irq_mode mode = sv_irq_mode(n->dev);
+	bool level = false;
+
+	for (unsigned int i = 0; i < NVME_QUEUES; i++) {
+		struct nvme_cq *cq = &n->c.cq[i];
+
+		if (!cq->live)
+			continue;
+		cq_notify(n, cq, mode);
+		level |= cq->head != cq->tail && !is_message(mode) &&
+			 !is_masked(n, cq, mode);
+	}
+	if (level == n->intx)
+		return;
+	n->intx = level;
+	sv_irq_level(n->dev, level);
+}
+
+static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
+{
+	uint64_t addr = cq->base + cq->tail * sizeof(*cqe);
+
+	cqe->status = htole16(cqe->status | cq->phase);
+	int ret = sv_dma_write(n->dev, addr, cqe, sizeof(*cqe));
+
+	if (ret)
+		return ret;
+	if (++cq->tail == cq->size) {
+		cq->tail = 0;
+		cq->phase = !cq->phase;
+	}
+	cq->irq_due = cq->irq_en;
+	return 0;
+}
+
+int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
+		  uint32_t result)
+{
+	struct nvme_cqe cqe = {
+		.result = htole32(result),
+		.sq_head = htole16((uint16_t)sq->head),
+		.sq_id = htole16(sq->id),
+		.cid = htole16(cid),
+		.status = (uint16_t)(status << 1),
+	};
+	int ret = cq_post(n, sq->cq, &cqe);
+
+	if (ret && ret != -ECANCELED)
+		nvme_fatal(n);
+	return ret;
+}
+
+static struct nvme_cmd cmd_decode(struct nvme_sq *sq,
+				  const struct nvme_sqe *sqe)
+{
+	return (struct nvme_cmd){
+		.sq = sq,
+		.opcode = sqe->opcode,
+		.flags = sqe->flags,
+		.cid = le16toh(sqe->cid),
+		.nsid = le32toh(sqe->nsid),
+		.prp1 = le64toh(sqe->prp1),
+		.prp2 = le64toh(sqe->prp2),
+		.cdw10 = le32toh(sqe->cdw10),
+		.cdw11 = le32toh(sqe->cdw11),
+		.cdw12 = le32toh(sqe->cdw12),
+		.cdw13 = le32toh(sqe->cdw13),
+	};
+}
+
+static int cmd_exec(struct nvme *n, struct nvme_cmd *cmd)
+{
+	bool admin = !cmd->sq->id;
+	nvme_op *op =
+		admin ? nvme_admin_op(cmd->opcode) : nvme_io_op(cmd->opcode);
+
+	if (!op)
+		return NVME_SC_INVALID_OPCODE | NVME_SC_DNR;
+	/* no fused commands, no SGLs */
+	if (cmd->flags & (NVME_FLAGS_FUSE | NVME_FLAGS_PSDT))
+		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
+	if (admin && nvme_event_cid_held(n, cmd->cid))
+		return NVME_SC_CID_CONFLICT | NVME_SC_DNR;
+	return op(n, cmd);
+}
+
+static void cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd,
+			  int status)
+{
+	struct nvme_error error = {
+		.sq_id = cmd->sq->id,
+		.cid = cmd->cid,
+		.status = (uint16_t)status,
+		.nsid = cmd->nsid,
+	};
+
+	if (cmd->sq->id)
+		error.lba = (uint64_t)cmd->cdw11 << 32 | cmd->cdw10;
+	nvme_log_error(n, &error);
+}
+
+static int cmd_run(struct nvme *n, struct nvme_sq *sq,
+		   const struct nvme_sqe *sqe)
+{
+	struct nvme_cmd cmd = cmd_decode(sq, sqe);
+	int status = cmd_exec(n, &cmd);
+
+	if (status < 0)
+		return status;
+	if (++sq->head == sq->size)
+		sq->head = 0;
+	if (status == NVME_HELD)
+		return 0;
+	if (status)
+		cmd_log_error(n, &cmd, status);
+	return nvme_complete(n, sq, cmd.cid, status, cmd.result);
+}
+
+/* Entries that lie in one piece and can be completed. */
+static uint32_t sq_batch(const struct nvme_sq *sq)
+{
+	uint32_t end = sq->tail >= sq->head ? sq->tail : sq->size;
+	uint32_t count = nvme_min(end - sq->head, NVME_BATCH);
+
+	return nvme_min(count, nvme_cq_free(sq->cq));
+}
+
+static int sq_fetch(struct nvme *n, const struct nvme_sq *sq, uint32_t count)
+{
+	uint64_t addr = sq->base + sq->head * sizeof(n->sqe[0]);
+	int ret = sv_dma_read(n->dev, addr, n->sqe, count * sizeof(n->sqe[0]));
+
+	if (ret && ret != -ECANCELED)
+		nvme_fatal(n);
+	return ret;
+}
+
+/* Returns 1 when something was done, 0, or a negative errno. */
+static int sq_run(struct nvme *n, struct nvme_sq *sq)
+{
+	uint32_t count = sq->live ? sq_batch(sq) : 0;
+
+	if (!count)
+		return 0;
+	int ret = sq_fetch(n, sq, count);
+
+	/* An aborted event request may have used a place of this batch. */
+	for (uint32_t i = 0; i < count && !ret; i++) {
+		if (!nvme_cq_free(sq->cq) || n->budget <= 0)
+			break;
+		ret = cmd_run(n, sq, &n->sqe[i]);
+	}
+	if (ret == -ECANCELED)
+		return ret;
+	cq_notify(n, sq->cq, sv_irq_mode(n->dev));
+	return ret ? ret : 1;
+}
+
+/* Round robin; a pass that moved much data goes on where it stopped. */
+static int io_queues_run(struct nvme *n)
+{
+	int done = 0;
+
+	for (unsigned int i = 0; i < NVME_IO_QUEUES && n->budget > 0; i++) {
+		int ret = sq_run(n, &n->c.sq[1 + n->turn]);
+
+		if (ret < 0)
+			return ret;
+		done |= ret;
+		n->turn = (n->turn + 1) % NVME_IO_QUEUES;
+	}
+	return done;
+}
+
+int nvme_queues_run(struct nvme *n)
+{
+	n->budget = NVME_PASS_BYTES;
+	int events = nvme_events_run(n);
+	int admin = events < 0 ? events : sq_run(n, &n->c.sq[0]);
+	int io = admin < 0 ? admin : io_queues_run(n);
+
+	if (io == -ECANCELED)
+		return io;
+	/* any other error is CSTS.CFS, which is yet to be published */
+	return io < 0 || events || admin || io;
+}
