@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The daemon's life: build the machine and its tree, open the door, wait for
+ * the owner to go, take everything down again in the opposite order.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "core/machine.h"
+#include "daemon/conf.h"
+#include "daemon/daemon.h"
+#include "daemon/show.h"
+#include "daemon/tree.h"
+#include "front/server.h"
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "lib/proto.h"
+
+struct daemon {
+	struct machine *machine;
+	struct tree *tree;
+	struct journal *journal;
+	struct server *server;
+	struct device_option *options[CONF_DEVICES_MAX];
+	char door[256];
+};
+
+static void daemon_down(struct daemon *d, size_t n_devs)
+{
+	d->server = server_free(d->server);
+	d->machine = machine_free(d->machine);
+	d->journal = journal_free(d->journal);
+	d->tree = tree_free(d->tree);
+	for (size_t i = 0; i < n_devs; i++)
+		free(d->options[i]);
+	if (d->door[0])
+		unlink(d->door);
+}
+
+/* The model's options in the form sv_option() looks them up in. */
+static struct device_option *model_options(const struct dev_conf *dc)
+{
+	struct device_option *o = calloc(dc->n_options + 1, sizeof(*o));
+
+	for (size_t i = 0; o && i < dc->n_options; i++)
+		o[i] = (struct device_option){dc->options[i].name,
+					      dc->options[i].value};
+	return o;
+}
+
+static int shape_override(void *arg, struct sv_shape *shape, char err[256])
+{
+	return conf_shape(arg, shape, err);
+}
+
+/* A DMA that missed is the device's refusal. */
+static void note_fault(void *opaque, const struct sv_dev *dev,
+		       const char *reason)
+{
+	journal_add(opaque, 0, dev->name, EFAULT, reason);
+}
+
+static int daemon_add_device(struct daemon *d, const struct dev_conf *dc,
+			     struct device_option *options)
+{
+	char name[BDF_TEXT_MAX], err[256] = "";
+	struct device_host host = {
+		.name = name,
+		.ops = dc->ops,
+		.options = options,
+		.override = shape_override,
+		.override_arg = (void *)(uintptr_t)dc,
+		.fault = note_fault,
+		.fault_arg = d->journal,
+	};
+
+	bdf_format(&dc->bdf, name);
+	int r = machine_add(d->machine, &host, (unsigned int)dc->group, err);
+
+	if (r == 0)
+		r = show_device(d->tree,
+				&d->machine->dev[d->machine->n_devs - 1]);
+	if (r < 0)
+		log_err("%s at %s: %s", dc->ops->name, name,
+			err[0] ? err : strerror(-r));
+	return r;
+}
+
+static int daemon_add_devices(struct daemon *d, const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_devs; i++) {
+		d->options[i] = model_options(&conf->devs[i]);
+		if (!d->options[i])
+			return -ENOMEM;
+
+		int r = daemon_add_device(d, &conf->devs[i], d->options[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
+{
+	int r = machine_new(&d->machine);
+
+	if (r == 0)
+		r = tree_new(conf->dir, &d->tree);
+	if (r < 0) {
+		log_err("%s: %s", conf->dir, strerror(-r));
+		return r;
+	}
+	d->journal = journal_new();
+	if (!d->journal)
+		return -ENOMEM;
+	r = daemon_add_devices(d, conf->devices);
+	if (r < 0)
+		return r;
+
+	struct server_conf sc = {
+		.machine = d->machine,
+		.journal = d->journal,
+		.tree = d->tree,
+		.name = conf->name,
+		.memlock_enforce = conf->memlock_enforce,
+	};
+
+	snprintf(d->door, sizeof(d->door), "%s/" SV_DOOR, conf->dir);
+	r = server_new(&sc, d->door, &d->server);
+	if (r < 0)
+		log_err("%s: %s", d->door, strerror(-r));
+	return r;
+}
+
+static void wait_hangup(int fd)
+{
+	struct pollfd p = {.fd = fd};
+
+	do {
+		poll(&p, 1, -1);
+	} while (!(p.revents & (POLLHUP | POLLERR | POLLNVAL)));
+}
+
+/* Every client's descriptors come through here, so have all we may. */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+int daemon_run(const struct daemon_conf *conf)
+{
+	_cleanup_(closep) int lifeline = conf->lifeline_fd;
+	struct daemon d = {0};
+
+	if (conf->verbose)
+		log_level = LOG_DEBUG;
+	raise_fd_limit();
+
+	int r = mem_guard_init();
+
+	if (r == 0)
+		r = daemon_up(&d, conf);
+	if (r == 0 && write(conf->ready_fd, "", 1) != 1)
+		r = -EPIPE;
+	close(conf->ready_fd);
+	if (r == 0)
+		wait_hangup(lifeline);
+	daemon_down(&d, conf->devices->n_devs);
+	return r;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * SV_CONTROL: what `softvfio ls`, `why` and the report at the end of `run` ask
+ * for, in JSON. Each command is a row of a table.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "front/dispatch.h"
+#include "lib/cleanup.h"
+#include "lib/refuse.h"
+
+struct ls {
+	struct server *server;
+	json_t *devices;    /* array, in the machine's order */
+	json_t *containers; /* array */
+};
+
+static void program_of(pid_t pid, char name[64])
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	FILE *f = fopen(path, "re");
+
+	name[0] = '\0';
+	if (!f)
+		return;
+	if (fgets(name, 64, f))
+		name[strcspn(name, "\n")] = '\0';
+	fclose(f);
+}
+
+static json_t *json_open_entry(const struct file *f, const char *kind)
+{
+	char name[64];
+
+	program_of(f->pid, name);
+	return json_pack("{s:i, s:s, s:s}", "pid", (int)f->pid, "program", name,
+			 "file", kind);
+}
+
+static json_t *ls_mappings(struct sv_dev *dev)
+{
+	json_t *all = json_array();
+	struct bar_mapping *m;
+
+	for (unsigned int b = 0; b < SV_NUM_BARS; b++) {
+		bar_mapped(&dev->bar[b], 0); /* forgets the dead ones */
+		mutex_lock(&dev->bar[b].lock);
+		TAILQ_FOREACH (m, &dev->bar[b].mappings, link)
+			json_array_append_new(
+				all,
+				json_pack("{s:i, s:I, s:I, s:i}", "bar", (int)b,
+					  "offset", (json_int_t)m->off, "size",
+					  (json_int_t)m->len, "pid",
+					  (int)m->pid));
+		mutex_unlock(&dev->bar[b].lock);
+	}
+	return all;
+}
+
+static bool ls_bound(struct group *g, const struct sv_dev *dev)
+{
+	bool bound = false;
+
+	mutex_lock(&g->lock);
+	for (size_t i = 0; i < g->n_members; i++)
+		if (g->member[i].dev == dev)
+			bound = g->member[i].bound;
+	mutex_unlock(&g->lock);
+	return bound;
+}
+
+static json_t *ls_device(const struct machine_dev *md)
+{
+	const struct sv_shape *shape = &md->dev->shape;
+	char id[16], class_code[8];
+
+	snprintf(id, sizeof(id), "%04x:%04x", shape->vendor, shape->device);
+	snprintf(class_code, sizeof(class_code), "%06x",
+		 shape->class_code & 0xffffff);
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:[], s:o}", "bdf",
+			 md->dev->name, "model", md->dev->ops->name, "id", id,
+			 "class", class_code, "group", (int)md->group->id,
+			 "driver",
+			 ls_bound(md->group, md->dev) ? "vfio-pci" : "", "open",
+			 "mappings", ls_mappings(md->dev));
+}
+
+static json_t *ls_container(const struct file *f)
+{
+	static const char *const types[] = {"none", "type1", "type1v2"};
+	enum iommu_type type;
+	struct ioas *ioas = container_ioas(f->object, &type);
+	char name[64];
+
+	program_of(f->pid, name);
+	json_t *j = json_pack(
+		"{s:i, s:s, s:s, s:i, s:I}", "pid", (int)f->pid, "program",
+		name, "type", types[type], "mappings",
+		ioas ? (int)(IOAS_DMA_ENTRY_LIMIT - ioas_avail(ioas)) : 0,
+		"bytes", (json_int_t)(ioas ? ioas_mapped(ioas) : 0));
+
+	ioas_put(ioas);
+	return j;
+}
+
+/* Who has a file open is noted with each device it is about. */
+static void ls_file(struct ls *ls, const struct file *f)
+{
+	const struct machine *m = server_conf(ls->server)->machine;
+
+	if (f->ops == &container_ops)
+		json_array_append_new(ls->containers, ls_container(f));
+	for (size_t i = 0; i < m->n_devs; i++) {
+		json_t *open =
+			json_object_get(json_array_get(ls->devices, i), "open");
+
+		if (f->ops == &device_ops && f->object == m->dev[i].dev)
+			json_array_append_new(open,
+					      json_open_entry(f, "device"));
+		if (f->ops == &group_ops && f->object == m->dev[i].group)
+			json_array_append_new(open,
+					      json_open_entry(f, "group"));
+	}
+}
+
+static json_t *cmd_ls(struct request *req, const json_t *query)
+{
+	const struct server_conf *conf = server_conf(req->server);
+	struct ls ls = {req->server, json_array(), json_array()};
+	size_t n;
+
+	server_settle(req->server);
+	for (size_t i = 0; i < conf->machine->n_devs; i++)
+		json_array_append_new(ls.devices,
+				      ls_device(&conf->machine->dev[i]));
+
+	struct file **files = server_files(req->server, &n);
+
+	for (size_t i = 0; files && i < n; i++) {
+		ls_file(&ls, files[i]);
+		server_put(files[i]);
+	}
+	free(files);
+	return json_pack("{s:s, s:o, s:o}", "instance", conf->name, "devices",
+			 ls.devices, "containers", ls.containers);
+}
+
+static json_t *why_entry(const struct journal_entry *e)
+{
+	const char *name = strerrorname_np(e->err);
+
+	return json_pack("{s:f, s:i, s:s, s:s, s:s, s:s}", "time",
+			 (double)e->when.tv_sec + (double)e->when.tv_nsec / 1e9,
+			 "pid", (int)e->pid, "program", e->program, "call",
+			 e->call, "errno", name ? name : "?", "reason",
+			 e->reason);
+}
+
+static json_t *cmd_why(struct request *req, const json_t *query)
+{
+	struct journal_entry *entries = calloc(JOURNAL_MAX, sizeof(*entries));
+	json_t *all = json_array();
+
+	if (!entries)
+		return json_decref(all), NULL;
+
+	size_t n = journal_copy(server_conf(req->server)->journal, entries,
+				JOURNAL_MAX);
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(all, why_entry(&entries[i]));
+	free(entries);
+	return json_pack("{s:o}", "refusals", all);
+}
+
+static void report_line(json_t *lines, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void report_line(json_t *lines, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	json_array_append_new(lines, json_string(text));
+}
+
+static void report_device(json_t *lines, struct sv_dev *dev)
+{
+	uint64_t faults = atomic_load(&dev->stats.dma_faults);
+	uint64_t not_master = atomic_load(&dev->stats.dma_not_master);
+	struct irq_stats irq;
+
+	irq_get_stats(dev->irq, &irq);
+	if (faults)
+		report_line(lines, "%s: %" PRIu64 " DMA accesses missed",
+			    dev->name, faults);
+	if (not_master)
+		report_line(lines,
+			    "%s: %" PRIu64 " DMA accesses with bus mastering "
+			    "off",
+			    dev->name, not_master);
+	if (irq.untaken)
+		report_line(lines,
+			    "%s: %" PRIu64 " of %" PRIu64 " interrupts had "
+			    "nobody to take them",
+			    dev->name, irq.untaken, irq.raised);
+}
+
+static json_t *cmd_report(struct request *req, const json_t *query)
+{
+	const struct server_conf *conf = server_conf(req->server);
+	json_t *lines = json_array();
+	uint64_t refused = journal_total(conf->journal);
+
+	for (size_t i = 0; i < conf->machine->n_devs; i++)
+		report_device(lines, conf->machine->dev[i].dev);
+	if (refused)
+		report_line(lines,
+			    "%" PRIu64 " refusals; softvfio why tells which",
+			    refused);
+	return json_pack("{s:o}", "lines", lines);
+}
+
+static const struct {
+	const char *cmd;
+	json_t *(*fn)(struct request *req, const json_t *query);
+} commands[] = {
+	{"ls", cmd_ls},
+	{"why", cmd_why},
+	{"report", cmd_report},
+};
+
+static int send_json(struct request *req, const json_t *reply)
+{
+	_cleanup_(closep) int fd = memfd_create("reply", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (json_dumpfd(reply, fd, JSON_COMPACT) < 0)
+		return -EIO;
+	lseek(fd, 0, SEEK_SET);
+	req_send_fd(req, TAKE_FD(fd), true, true);
+	return 0;
+}
+
+static int run_command(struct request *req, const json_t *query)
+{
+	const char *cmd = json_string_value(json_object_get(query, "cmd"));
+
+	for (size_t i = 0; cmd && i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].cmd, cmd))
+			continue;
+
+		json_t *reply = commands[i].fn(req, query);
+		int r = reply ? send_json(req, reply) : -ENOMEM;
+
+		json_decref(reply);
+		return r;
+	}
+	return refuse(EINVAL, "control: no command \"%s\"", cmd ? cmd : "");
+}
+
+int64_t control(struct request *req)
+{
+	json_error_t error;
+	size_t len;
+	const uint8_t *data = req_data(req, &len);
+	json_t *query = json_loadb((const char *)data, len, 0, &error);
+
+	req->call = "control";
+	if (!query)
+		return refuse(EINVAL, "control: %s", error.text);
+
+	int r = run_command(req, query);
+
+	json_decref(query);
+	return r;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One request of a program, taken off its socket whole, checked once, and then
+ * answered from that copy alone (lib/proto.h has the format).
+ *
+ * Handlers read program memory, descriptors and mappings through req_*():
+ * what did not come with the request is noted as needed and -ERESTART is
+ * returned, which the handler passes on before it has changed anything.
+ */
+#ifndef SOFTVFIO_FRONT_REQUEST_H
+#define SOFTVFIO_FRONT_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "core/mem.h"
+#include "lib/proto.h"
+
+#define REQ_BYTES_MAX  (SV_MSG_MAX * 2) /* a request, parts and all */
+#define REQ_FDS_MAX    (SV_FDREFS_MAX + 2)
+#define REQ_NEEDS_MAX  8
+#define REQ_COPIES_MAX 8
+
+struct file;
+struct server;
+
+struct request {
+	struct server *server;
+	struct file *file; /* what it was sent on */
+	const char *call;  /* what it asks, for the journal; static */
+
+	struct sv_request hdr;
+	struct ucred cred;
+	int reply;	  /* where the answer goes */
+	bool reply_owned; /* and whether that is ours to close */
+	int fds[REQ_FDS_MAX];
+	size_t n_fds;
+	_Alignas(8) uint8_t bytes[REQ_BYTES_MAX];
+	size_t n_bytes;
+	/* sections, inside bytes */
+	const struct sv_seg *seg;
+	const struct sv_fdref *fdref;
+	const struct sv_vma *vma;
+	const uint8_t *seg_bytes;
+	uint32_t next_fdref; /* where the next look-up starts */
+
+	/* the answer */
+	uint32_t flags;
+	int fd_out; /* sent along and closed; -1 = none */
+	struct sv_copy copy[REQ_COPIES_MAX];
+	size_t n_copies;
+	uint8_t out[SV_MSG_MAX];
+	size_t n_out;
+	struct sv_need need[REQ_NEEDS_MAX];
+	size_t n_needs;
+	int32_t need_fd[SV_FDREFS_MAX];
+	size_t n_need_fds;
+};
+
+/**
+ * req_receive() - Take one request off a socket, without waiting
+ * @sock:     a file's socket, or a connection to the door
+ * @own_line: the answer goes back on @sock (the door); else on the first
+ *	      descriptor that comes along
+ *
+ * What is no request (no magic, wrong sizes, missing parts, too many
+ * descriptors) is dropped with everything it carried.
+ *
+ * Return: 1 a request is there; 0 the peer has gone; -EAGAIN nothing (more)
+ * to take; -EBADMSG something was dropped.
+ */
+int req_receive(struct request *req, int sock, bool own_line);
+
+/** req_at_end() - Is nothing queued on a socket and its other end closed? */
+bool req_at_end(int sock);
+
+/** req_finish() - Close what it carried; the answer can go out after this */
+void req_finish(struct request *req);
+
+/** req_reply() - Send the answer; -ERESTART becomes SV_NEED */
+void req_reply(struct request *req, int64_t result);
+
+/** req_copy_in() - copy_from_user(); 0, -EFAULT or -ERESTART */
+int req_copy_in(struct request *req, uint64_t addr, void *buf, size_t len);
+
+/** req_string() - strndup_user(): 0; -EFAULT; -ERESTART; -EINVAL too long for
+ * @buf with its NUL */
+int req_string(struct request *req, uint64_t addr, char *buf, size_t size);
+
+/** req_copy_out() - copy_to_user(), when the answer is delivered; it is the
+ * program's side that turns a bad address into EFAULT. 0 or -ENOMEM (more than
+ * an answer holds) */
+int req_copy_out(struct request *req, uint64_t addr, const void *buf,
+		 size_t len);
+
+/** req_fd() - The file behind a descriptor number of the program; borrowed.
+ * 0; -EBADF; -ERESTART */
+int req_fd(struct request *req, int32_t number, int *ret_fd);
+
+/** req_vmas() - What the program has mapped in a range. 0 or -ERESTART */
+int req_vmas(struct request *req, uint64_t addr, uint64_t len,
+	     const struct sv_vma **ret_vma, uint32_t *ret_n);
+
+/** req_vma_fd() - The file of an SV_VMA_FILE; borrowed; -1 when none came */
+int req_vma_fd(const struct request *req, const struct sv_vma *vma);
+
+/** req_mm() - The program's address space. 0; -ERESTART; mem_mm()'s errors */
+int req_mm(struct request *req, struct mem **ret_mem);
+
+/** req_data() - Segment 0 as plain bytes (paths, JSON, data to write) */
+const uint8_t *req_data(const struct request *req, size_t *ret_len);
+
+/** req_path() - Segment 0 as a string; 0 or -EINVAL */
+int req_path(const struct request *req, char *buf, size_t size);
+
+/** req_send_fd() - Answer with a descriptor; it is closed once sent */
+void req_send_fd(struct request *req, int fd, bool as_result, bool cloexec);
+
+/** req_out() - Append to the answer's data; 0 or -ENOMEM */
+int req_out(struct request *req, const void *buf, size_t len);
+
+#endif

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device's file: kernel-semantics 3. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "front/dispatch.h"
+#include "lib/cleanup.h"
+#include "lib/evfd.h"
+#include "lib/refuse.h"
+#include "uapi/vfio.h"
+
+static struct sv_dev *device_of_req(const struct request *req)
+{
+	return req->file->object;
+}
+
+static int argsz_check(uint32_t argsz, size_t min)
+{
+	if (argsz >= min)
+		return 0;
+	return refuse(EINVAL, "argsz %u, at least %zu", argsz, min);
+}
+
+static int64_t get_info(struct request *req)
+{
+	struct vfio_device_info info = {0};
+	size_t min = offsetof(struct vfio_device_info, cap_offset);
+	int r = req_copy_in(req, ioctl_arg(req), &info, min);
+
+	if (r == 0)
+		r = argsz_check(info.argsz, min);
+	if (r < 0)
+		return r;
+	info.flags = VFIO_DEVICE_FLAGS_PCI;
+	if (device_of_req(req)->resettable)
+		info.flags |= VFIO_DEVICE_FLAGS_RESET;
+	info.num_regions = VFIO_PCI_NUM_REGIONS;
+	info.num_irqs = IRQ_NUM;
+	return req_copy_out(req, ioctl_arg(req), &info,
+			    info.argsz < sizeof(info) ? info.argsz
+						      : sizeof(info));
+}
+
+static uint32_t region_flags(const struct device_region *region)
+{
+	return (region->read ? VFIO_REGION_INFO_FLAG_READ : 0) |
+	       (region->write ? VFIO_REGION_INFO_FLAG_WRITE : 0) |
+	       (region->mmap ? VFIO_REGION_INFO_FLAG_MMAP : 0);
+}
+
+/* The one capability there is: the MSI-X table may be mapped. */
+static int region_caps(struct request *req, struct vfio_region_info *info)
+{
+	struct vfio_info_cap_header cap = {
+		.id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
+		.version = 1,
+	};
+
+	info->flags |= VFIO_REGION_INFO_FLAG_CAPS;
+	info->cap_offset = 0;
+	if (info->argsz < sizeof(*info) + sizeof(cap)) {
+		info->argsz = sizeof(*info) + sizeof(cap);
+		return 0;
+	}
+	info->cap_offset = sizeof(*info);
+	return req_copy_out(req, ioctl_arg(req) + sizeof(*info), &cap,
+			    sizeof(cap));
+}
+
+static int64_t get_region_info(struct request *req)
+{
+	struct vfio_region_info info;
+	struct device_region region;
+	int r = req_copy_in(req, ioctl_arg(req), &info, sizeof(info));
+
+	if (r == 0)
+		r = argsz_check(info.argsz, sizeof(info));
+	if (r == 0)
+		r = device_region(device_of_req(req), info.index, &region);
+	if (r < 0)
+		return r;
+	info.offset = (uint64_t)info.index << VFIO_PCI_OFFSET_SHIFT;
+	info.size = region.size;
+	info.flags = region_flags(&region);
+	if (region.msix)
+		r = region_caps(req, &info);
+	return r < 0 ? r
+		     : req_copy_out(req, ioctl_arg(req), &info, sizeof(info));
+}
+
+static int64_t get_irq_info(struct request *req)
+{
+	struct vfio_irq_info info;
+	struct irq_info irq;
+	int r = req_copy_in(req, ioctl_arg(req), &info, sizeof(info));
+
+	if (r == 0)
+		r = argsz_check(info.argsz, sizeof(info));
+	if (r == 0)
+		r = irq_get_info(device_of_req(req)->irq, info.index, &irq);
+	if (r < 0)
+		return r;
+	info.flags = irq.flags;
+	info.count = irq.count;
+	return req_copy_out(req, ioctl_arg(req), &info, sizeof(info));
+}
+
+/* What irq_set() is to make of a descriptor number the program passed. */
+static int irq_fd(struct request *req, int32_t number, int *ret_fd)
+{
+	char unused[REFUSAL_MAX];
+	int fd;
+
+	if (number < 0) {
+		*ret_fd = number == -1 ? -1 : IRQ_FD_NEGATIVE;
+		return 0;
+	}
+
+	int r = req_fd(req, number, &fd);
+
+	if (r == -ERESTART)
+		return r;
+	if (r == -EBADF) {
+		refusal_take(unused);
+		*ret_fd = IRQ_FD_BAD;
+		return 0;
+	}
+	if (r == 0)
+		*ret_fd = evfd_check(fd) < 0 ? IRQ_FD_NOT_EVENTFD : fd;
+	return r;
+}
+
+static int irq_fds(struct request *req, const int32_t *numbers, uint32_t count,
+		   int *fds)
+{
+	int r = 0;
+
+	/* look at all of them, so that one round asks for all */
+	for (uint32_t i = 0; i < count; i++) {
+		int one = irq_fd(req, numbers[i], &fds[i]);
+
+		if (one < 0)
+			r = one;
+	}
+	return r;
+}
+
+static int set_irqs_data(struct request *req, const struct vfio_irq_set *set,
+			 const uint8_t *data)
+{
+	struct irq_request ir = {
+		.flags = set->flags,
+		.index = set->index,
+		.start = set->start,
+		.count = set->count,
+	};
+	_cleanup_(freep) int *fds = NULL;
+
+	if (set->flags & VFIO_IRQ_SET_DATA_BOOL)
+		ir.bools = data;
+	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		fds = calloc(set->count + 1, sizeof(*fds));
+		if (!fds)
+			return -ENOMEM;
+
+		int r = irq_fds(req, (const void *)data, set->count, fds);
+
+		if (r < 0)
+			return r;
+		ir.fds = fds;
+	}
+	return irq_set(device_of_req(req)->irq, &ir);
+}
+
+static int64_t set_irqs(struct request *req)
+{
+	struct vfio_irq_set set;
+	size_t head = offsetof(struct vfio_irq_set, data), bytes;
+	int r = req_copy_in(req, ioctl_arg(req), &set, head);
+
+	if (r == 0)
+		r = argsz_check(set.argsz, head);
+	if (r == 0)
+		r = irq_check(device_of_req(req)->irq, set.flags, set.index,
+			      set.start, set.count, set.argsz - head, &bytes);
+	if (r < 0)
+		return r;
+
+	_cleanup_(freep) uint8_t *data = calloc(1, bytes + 1);
+
+	if (!data)
+		return -ENOMEM;
+	if (bytes)
+		r = req_copy_in(req, ioctl_arg(req) + head, data, bytes);
+	return r < 0 ? r : set_irqs_data(req, &set, data);
+}
+
+static int64_t reset(struct request *req)
+{
+	return device_reset(device_of_req(req));
+}
+
+/* vfio_check_feature(): 1 = go on, else the answer */
+static int feature_check(uint32_t flags, size_t room, uint32_t ops,
+			 size_t payload)
+{
+	uint32_t op =
+		flags & (VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET);
+
+	if (op & ~ops)
+		return refuse(EINVAL, "feature %u cannot be %s",
+			      flags & VFIO_DEVICE_FEATURE_MASK,
+			      op & ~ops & VFIO_DEVICE_FEATURE_GET ? "read"
+								  : "set");
+	if (flags & VFIO_DEVICE_FEATURE_PROBE)
+		return 0;
+	if (!op)
+		return refuse(EINVAL, "feature %u: neither GET nor SET",
+			      flags & VFIO_DEVICE_FEATURE_MASK);
+	if (room < payload)
+		return refuse(EINVAL,
+			      "feature %u: payload of %zu bytes, "
+			      "needs %zu",
+			      flags & VFIO_DEVICE_FEATURE_MASK, room, payload);
+	return 1;
+}
+
+static int low_power_entry(struct request *req, uint32_t flags, size_t room)
+{
+	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
+
+	return r == 1 ? device_low_power(device_of_req(req), true, -1) : r;
+}
+
+static int low_power_wakeup(struct request *req, uint32_t flags, size_t room)
+{
+	struct vfio_device_low_power_entry_with_wakeup entry;
+	int fd;
+	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET,
+			      sizeof(entry));
+
+	if (r != 1)
+		return r;
+	r = req_copy_in(req,
+			ioctl_arg(req) +
+				offsetof(struct vfio_device_feature, data),
+			&entry, sizeof(entry));
+	if (r < 0)
+		return r;
+	if (entry.wakeup_eventfd < 0)
+		return refuse(EINVAL, "wakeup_eventfd %d",
+			      entry.wakeup_eventfd);
+	r = req_fd(req, entry.wakeup_eventfd, &fd);
+	if (r == 0)
+		r = evfd_check(fd);
+	if (r < 0)
+		return r;
+
+	_cleanup_(closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	if (own < 0)
+		return -errno;
+	r = device_low_power(device_of_req(req), true, own);
+	if (r == 0)
+		(void)TAKE_FD(own);
+	return r;
+}
+
+static int low_power_exit(struct request *req, uint32_t flags, size_t room)
+{
+	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
+
+	return r == 1 ? device_low_power(device_of_req(req), false, -1) : r;
+}
+
+static int64_t feature(struct request *req)
+{
+	const uint32_t known =
+		VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_GET |
+		VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE;
+	const uint32_t both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
+	struct vfio_device_feature f;
+	size_t head = sizeof(f);
+	int r = req_copy_in(req, ioctl_arg(req), &f, head);
+
+	if (r == 0)
+		r = argsz_check(f.argsz, head);
+	if (r < 0)
+		return r;
+	if (f.flags & ~known)
+		return refuse(EINVAL, "unknown flags %#x", f.flags & ~known);
+	if (!(f.flags & VFIO_DEVICE_FEATURE_PROBE) && (f.flags & both) == both)
+		return refuse(EINVAL, "GET and SET at once");
+	switch (f.flags & VFIO_DEVICE_FEATURE_MASK) {
+	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
+		return low_power_entry(req, f.flags, f.argsz - head);
+	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
+		return low_power_wakeup(req, f.flags, f.argsz - head);
+	case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
+		return low_power_exit(req, f.flags, f.argsz - head);
+	default:
+		return refuse(ENOTTY, "this device has no feature %u",
+			      f.flags & VFIO_DEVICE_FEATURE_MASK);
+	}
+}
+
+static const struct ioctl_row device_rows[] = {
+	{VFIO_DEVICE_GET_INFO, "VFIO_DEVICE_GET_INFO", get_info},
+	{VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO",
+	 get_region_info},
+	{VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", get_irq_info},
+	{VFIO_DEVICE_SET_IRQS, "VFIO_DEVICE_SET_IRQS", set_irqs},
+	{VFIO_DEVICE_RESET, "VFIO_DEVICE_RESET", reset},
+	{VFIO_DEVICE_FEATURE, "VFIO_DEVICE_FEATURE", feature},
+};
+
+static int64_t device_ioctl(struct request *req)
+{
+	return dispatch_ioctl(req, device_rows, ARRAY_SIZE(device_rows));
+}
+
+static int64_t device_file_read(struct request *req, uint64_t pos, size_t count)
+{
+	int64_t r = device_read(device_of_req(req), pos, req->out, count);
+
+	req->n_out = r > 0 ? (size_t)r : 0;
+	return r;
+}
+
+static int64_t device_file_write(struct request *req, uint64_t pos)
+{
+	size_t count;
+	const uint8_t *data = req_data(req, &count);
+
+	return device_write(device_of_req(req), pos, data, count);
+}
+
+static int64_t device_file_mmap(struct request *req)
+{
+	const uint64_t *arg = req->hdr.arg;
+	struct sv_map map = {.n = 1};
+	bool trap;
+	int fd;
+
+	if (arg[2] & PROT_EXEC)
+		return refuse(EPERM, "mmap: a device cannot be mapped "
+				     "executable");
+
+	int r = device_mmap(device_of_req(req), req->file->serial,
+			    req->cred.pid, arg[0], arg[1],
+			    (arg[3] & MAP_TYPE) == MAP_SHARED ||
+				    (arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
+			    &map.offset, &trap, &fd);
+
+	if (r < 0)
+		return r;
+
+	struct sv_map_range range = {
+		.len = (arg[1] + PAGE - 1) & ~(uint64_t)(PAGE - 1),
+		.trap = trap,
+	};
+
+	req_send_fd(req, fd, false, true);
+	req_out(req, &map, sizeof(map));
+	req_out(req, &range, sizeof(range));
+	return 0;
+}
+
+static void device_stat(struct file *f, struct sv_stat *st)
+{
+	st->mode = 0600; /* an anonymous inode has no type */
+	st->nlink = 1;
+}
+
+static bool device_busy(struct file *f)
+{
+	return device_mapped(f->object, f->serial);
+}
+
+static void device_release(struct file *f)
+{
+	group_put_device(f->object2, f->object);
+}
+
+const struct file_ops device_ops = {
+	.ioctl = device_ioctl,
+	.read = device_file_read,
+	.write = device_file_write,
+	.mmap = device_file_mmap,
+	.stat = device_stat,
+	.busy = device_busy,
+	.release = device_release,
+};
+
+int64_t device_file_open(struct request *req, struct sv_dev *dev,
+			 struct group *group)
+{
+	return server_open(req, &device_ops, dev, group,
+			   "anon_inode:[vfio-device]", true);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The group's file: /dev/vfio/N (kernel-semantics 2.4). */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "front/dispatch.h"
+#include "lib/cleanup.h"
+#include "lib/refuse.h"
+#include "uapi/vfio.h"
+
+static struct group *group_of_req(const struct request *req)
+{
+	return req->file->object;
+}
+
+static int64_t get_status(struct request *req)
+{
+	struct vfio_group_status status;
+	struct group_status gs;
+	int r = req_copy_in(req, ioctl_arg(req), &status, sizeof(status));
+
+	if (r < 0)
+		return r;
+	if (status.argsz < sizeof(status))
+		return refuse(EINVAL, "argsz %u, at least %zu", status.argsz,
+			      sizeof(status));
+	group_get_status(group_of_req(req), &gs);
+	status.flags = 0;
+	if (gs.container_set)
+		status.flags |= VFIO_GROUP_FLAGS_CONTAINER_SET |
+				VFIO_GROUP_FLAGS_VIABLE;
+	else if (gs.viable)
+		status.flags |= VFIO_GROUP_FLAGS_VIABLE;
+	return req_copy_out(req, ioctl_arg(req), &status, sizeof(status));
+}
+
+static int64_t set_container(struct request *req)
+{
+	int32_t number;
+	int fd;
+	int r = req_copy_in(req, ioctl_arg(req), &number, sizeof(number));
+
+	if (r < 0)
+		return r;
+	if (number < 0)
+		return refuse(EBADF, "SET_CONTAINER: %d is no descriptor",
+			      number);
+	r = req_fd(req, number, &fd);
+	if (r < 0)
+		return r;
+
+	struct file *f = server_file(req->server, fd);
+
+	/* Linux looks at the group first, then at what kind of file it is */
+	struct group_status gs;
+
+	group_get_status(group_of_req(req), &gs);
+	if (gs.container_set)
+		r = refuse(EINVAL, "SET_CONTAINER: the group has a container");
+	else if (!f || f->ops != &container_ops)
+		r = refuse(EBADFD,
+			   "SET_CONTAINER: descriptor %d is no "
+			   "container",
+			   number);
+	else
+		r = group_set_container(group_of_req(req), f->object);
+	server_put(f);
+	return r;
+}
+
+static int64_t unset_container(struct request *req)
+{
+	return group_unset_container(group_of_req(req));
+}
+
+static int64_t get_device_fd(struct request *req)
+{
+	char name[PATH_MAX];
+	struct sv_dev *dev;
+	int r = req_string(req, ioctl_arg(req), name, sizeof(name));
+
+	if (r < 0)
+		return r;
+	r = group_get_device(group_of_req(req), name, &dev);
+	if (r < 0)
+		return r;
+	r = (int)device_file_open(req, dev, group_of_req(req));
+	if (r < 0)
+		group_put_device(group_of_req(req), dev);
+	return r;
+}
+
+static const struct ioctl_row group_rows[] = {
+	{VFIO_GROUP_GET_STATUS, "VFIO_GROUP_GET_STATUS", get_status},
+	{VFIO_GROUP_SET_CONTAINER, "VFIO_GROUP_SET_CONTAINER", set_container},
+	{VFIO_GROUP_UNSET_CONTAINER, "VFIO_GROUP_UNSET_CONTAINER",
+	 unset_container},
+	{VFIO_GROUP_GET_DEVICE_FD, "VFIO_GROUP_GET_DEVICE_FD", get_device_fd},
+};
+
+static int64_t group_ioctl(struct request *req)
+{
+	server_settle(req->server);
+	return dispatch_ioctl(req, group_rows, ARRAY_SIZE(group_rows));
+}
+
+static void group_stat(struct file *f, struct sv_stat *st)
+{
+	const struct group *g = f->object;
+
+	st->mode = S_IFCHR | 0600;
+	st->nlink = 1;
+	st->rdev = makedev(GROUP_MAJOR, g->id);
+}
+
+static void group_release(struct file *f)
+{
+	group_close(f->object);
+}
+
+const struct file_ops group_ops = {
+	.ioctl = group_ioctl,
+	.stat = group_stat,
+	.release = group_release,
+};
+
+int64_t group_file_open(struct request *req, unsigned int id, bool cloexec)
+{
+	struct group *g = machine_group(server_conf(req->server)->machine, id);
+	char what[32];
+
+	if (!g)
+		return refuse(ENOENT, "there is no group %u", id);
+	server_settle(req->server);
+
+	int r = group_open(g);
+
+	if (r < 0)
+		return r;
+	snprintf(what, sizeof(what), "/dev/vfio/%u", id);
+	r = server_open(req, &group_ops, g, NULL, what, cloexec);
+	if (r < 0)
+		group_close(g);
+	return r;
+}
