@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Serving SV_NEED: bytes of program memory, the files behind descriptor
+ * numbers, what is mapped in a range and with which file behind it, and this
+ * process's memory as a file.
+ */
+#include "shim/need.h"
+
+#include "shim/vma.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define HEX_MAX	     16 /* digits of a 64-bit number */
+#define FD_NAME_MAX  16 /* "fd/2147483647" */
+#define DIRENTS_SIZE 1024
+
+/* as getdents64() writes it */
+struct dirent64_raw {
+	uint64_t ino;
+	int64_t off;
+	uint16_t reclen;
+	uint8_t type;
+	char name[];
+};
+
+struct needed *need_new(void)
+{
+	struct needed *n = shim_scratch(sizeof(*n));
+
+	if (n)
+		n->mem_fd = -1;
+	return n;
+}
+
+void need_free(struct needed *n)
+{
+	if (!n)
+		return;
+	for (uint32_t i = 0; i < n->n_files; i++)
+		SYS(close, n->fds[i]);
+	if (n->mem_fd >= 0)
+		SYS(close, n->mem_fd);
+	shim_scratch_free(n, sizeof(*n));
+}
+
+static int need_bytes(struct needed *n, uint64_t addr, uint64_t len,
+		      uint32_t taken)
+{
+	if (n->n_segs + taken >= SV_SEGS_MAX ||
+	    len > sizeof(n->bytes) - n->n_bytes)
+		return -ENOMEM;
+
+	size_t got = shim_copy_in(n->bytes + n->n_bytes,
+				  (const void *)(uintptr_t)addr, len);
+
+	n->segs[n->n_segs++] = (struct sv_seg){addr, len, got};
+	n->n_bytes += got;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Descriptor numbers                                                 */
+
+/* The slot of a number, or the free one where it belongs. */
+static uint16_t *fdref_slot(struct needed *n, int32_t number)
+{
+	uint32_t size = sizeof(n->slots) / sizeof(n->slots[0]);
+	uint32_t at = (uint32_t)number % size;
+
+	while (n->slots[at] && n->fdrefs[n->slots[at] - 1].number != number)
+		at = (at + 1) % size;
+	return &n->slots[at];
+}
+
+static int need_fds(struct needed *n, const int32_t *numbers, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		int32_t number;
+
+		memcpy(&number, &numbers[i], sizeof(number));
+
+		uint16_t *slot = fdref_slot(n, number);
+
+		if (*slot)
+			continue;
+		if (n->n_fdrefs == SV_FDREFS_MAX)
+			return -ENOMEM;
+		n->fdrefs[n->n_fdrefs++] = (struct sv_fdref){number, -1};
+		*slot = (uint16_t)n->n_fdrefs;
+	}
+	return 0;
+}
+
+/*
+ * An O_PATH descriptor can be sent but not used: to every system call but the
+ * *at() ones it is EBADF, and so it is here.
+ */
+static bool fd_usable(int fd)
+{
+	long flags = SYS(fcntl, fd, F_GETFL);
+
+	return flags >= 0 && !(flags & O_PATH);
+}
+
+static bool fd_own(const struct needed *n, const int own[2], int fd)
+{
+	if (fd == own[0] || fd == own[1] || fd == n->mem_fd)
+		return true;
+	for (uint32_t i = 0; i < n->n_files; i++)
+		if (n->fds[i] == fd)
+			return true;
+	return false;
+}
+
+void need_collect(struct needed *n, const int own[2])
+{
+	n->n_fds = n->n_files;
+	for (uint32_t i = 0; i < n->n_fdrefs; i++) {
+		struct sv_fdref *ref = &n->fdrefs[i];
+
+		ref->index = -1;
+		if (!fd_usable(ref->number) || fd_own(n, own, ref->number))
+			continue;
+		ref->index = (int32_t)n->n_fds;
+		n->fds[n->n_fds++] = ref->number;
+	}
+	if (n->mem_fd >= 0)
+		n->fds[n->n_fds++] = n->mem_fd;
+}
+
+/* ------------------------------------------------------------------ */
+/* Mappings                                                           */
+
+static char *put_hex(char *p, uint64_t value)
+{
+	char digits[HEX_MAX];
+	int n = 0;
+
+	do {
+		digits[n++] = "0123456789abcdef"[value & 15];
+		value >>= 4;
+	} while (value);
+	while (n > 0)
+		*p++ = digits[--n];
+	return p;
+}
+
+static void put_fd_name(char name[FD_NAME_MAX], int fd)
+{
+	char digits[FD_NAME_MAX];
+	char *p = name;
+	int n = 0;
+
+	*p++ = 'f';
+	*p++ = 'd';
+	*p++ = '/';
+	do {
+		digits[n++] = (char)('0' + fd % 10);
+		fd /= 10;
+	} while (fd);
+	while (n > 0)
+		*p++ = digits[--n];
+	*p = '\0';
+}
+
+/*
+ * A regular file of that inode? Devices are never opened here: it could have
+ * effects. @dev is not compared where it is 0: some file systems show another
+ * one in maps than in stat.
+ */
+static bool is_file(int fd, uint64_t dev, uint64_t ino)
+{
+	struct stat st;
+
+	return SYS(fstat, fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_ino == ino && (!dev || st.st_dev == dev);
+}
+
+/* Consumes @fd; a description for reading and, if at all possible, writing. */
+static int reopen(int fd, bool must_write, bool *ret_writable)
+{
+	char name[FD_NAME_MAX];
+	long r;
+
+	put_fd_name(name, fd);
+	*ret_writable = true;
+	r = shim_proc_open(name, O_RDWR);
+	if (r < 0 && !must_write) {
+		*ret_writable = false;
+		r = shim_proc_open(name, O_RDONLY);
+	}
+	SYS(close, fd);
+	return (int)r;
+}
+
+/*
+ * The very file behind a mapping; needs CAP_CHECKPOINT_RESTORE or root. These
+ * links exist for the process only, not for its threads, which the fallback in
+ * shim_proc_open() takes care of.
+ */
+static int file_by_map(const struct shim_vma *vma, bool *ret_writable)
+{
+	char name[sizeof("map_files/-") + 2 * HEX_MAX] = "map_files/";
+	char *p = put_hex(name + strlen(name), vma->start);
+
+	*p++ = '-';
+	p = put_hex(p, vma->end);
+	*p = '\0';
+
+	int fd = shim_proc_open(name, O_PATH);
+	if (fd < 0)
+		return fd;
+	if (!is_file(fd, 0, vma->ino)) {
+		SYS(close, fd);
+		return -ENOENT;
+	}
+	return reopen(fd, vma->prot & PROT_WRITE, ret_writable);
+}
+
+/* A duplicate of a descriptor if it is that file: the number may change hands
+ * at any time, the duplicate is ours to look at. */
+static int file_by_fd(int number, const struct shim_vma *vma,
+		      bool *ret_writable)
+{
+	if (!is_file(number, vma->dev, vma->ino))
+		return -ENOENT;
+
+	long fd = SYS(fcntl, number, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return (int)fd;
+
+	long flags = SYS(fcntl, fd, F_GETFL);
+	if (!is_file((int)fd, vma->dev, vma->ino)) {
+		SYS(close, fd);
+		return -ENOENT;
+	}
+	*ret_writable = true;
+	if ((flags & (O_ACCMODE | O_PATH)) == O_RDWR)
+		return (int)fd;
+	return reopen((int)fd, vma->prot & PROT_WRITE, ret_writable);
+}
+
+static int parse_number(const char *s)
+{
+	int value = 0;
+
+	if (*s < '0' || *s > '9')
+		return -1;
+	for (; *s >= '0' && *s <= '9'; s++)
+		value = value * 10 + (*s - '0');
+	return value;
+}
+
+/* One buffer of directory entries: the first that is the file, or -ENOENT. */
+static int file_in_dirents(const char *buf, long len,
+			   const struct shim_vma *vma, bool *ret_writable)
+{
+	for (long at = 0; at < len;) {
+		const struct dirent64_raw *d = (const void *)(buf + at);
+		int number = parse_number(d->name);
+		int fd = number < 0 ? -ENOENT
+				    : file_by_fd(number, vma, ret_writable);
+
+		if (fd >= 0)
+			return fd;
+		at += d->reclen;
+	}
+	return -ENOENT;
+}
+
+/* Programs that are not root: most keep the file of a mapping open. */
+static int file_among_fds(const struct shim_vma *vma, bool *ret_writable)
+{
+	char buf[DIRENTS_SIZE] __attribute__((aligned(8)));
+	int dir = shim_proc_open("fd", O_RDONLY | O_DIRECTORY);
+	int fd = -ENOENT;
+
+	if (dir < 0)
+		return dir;
+	while (fd < 0) {
+		long len = SYS(getdents64, dir, buf, sizeof(buf));
+
+		if (len <= 0)
+			break;
+		fd = file_in_dirents(buf, len, vma, ret_writable);
+	}
+	SYS(close, dir);
+	return fd;
+}
+
+static int file_by_path(const struct shim_vma *vma, const char *path,
+			bool *ret_writable)
+{
+	long fd = SYS(openat, AT_FDCWD, path, O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return (int)fd;
+	if (!is_file((int)fd, vma->dev, vma->ino)) {
+		SYS(close, fd);
+		return -ENOENT;
+	}
+	return reopen((int)fd, vma->prot & PROT_WRITE, ret_writable);
+}
+
+/* The index among the files to send of the one behind a mapping, or -errno. */
+static int need_file(struct needed *n, const struct shim_vma *vma,
+		     const char *path)
+{
+	for (uint32_t i = 0; i < n->n_files; i++) {
+		struct need_file *f = &n->files[i];
+
+		if (f->dev == vma->dev && f->ino == vma->ino &&
+		    (f->writable || !(vma->prot & PROT_WRITE)))
+			return (int)i;
+	}
+	if (n->n_files == NEED_FILES_MAX)
+		return -ENOMEM;
+
+	bool writable;
+	int fd = file_by_map(vma, &writable);
+	if (fd < 0)
+		fd = file_among_fds(vma, &writable);
+	if (fd < 0 && path[0] == '/')
+		fd = file_by_path(vma, path, &writable);
+	if (fd < 0)
+		return fd;
+
+	n->files[n->n_files] = (struct need_file){vma->dev, vma->ino, writable};
+	n->fds[n->n_files] = fd;
+	return (int)n->n_files++;
+}
+
+/* Does @v continue @last, so that one entry can say it all? */
+static bool vma_continues(const struct sv_vma *last, const struct sv_vma *v)
+{
+	if (last->end != v->start || last->prot != v->prot ||
+	    last->kind != v->kind || last->index != v->index)
+		return false;
+	if (v->kind == SV_VMA_MM)
+		return true;
+	return last->dev == v->dev && last->ino == v->ino &&
+	       last->off + (last->end - last->start) == v->off;
+}
+
+static int add_vma(struct needed *n, const struct sv_vma *v)
+{
+	struct sv_vma *last = n->n_vmas ? &n->vmas[n->n_vmas - 1] : NULL;
+
+	if (last && vma_continues(last, v)) {
+		last->end = v->end;
+		return 0;
+	}
+	if (n->n_vmas == SV_VMAS_MAX)
+		return -ENOMEM;
+	n->vmas[n->n_vmas++] = *v;
+	return 0;
+}
+
+/* Cut a mapping to the range asked about and say what backs it. */
+static int describe(struct needed *n, const struct shim_vma *vma,
+		    const char *path, uint64_t start, uint64_t end)
+{
+	struct sv_vma v = {
+		.start = vma->start > start ? vma->start : start,
+		.end = vma->end < end ? vma->end : end,
+		.dev = vma->dev,
+		.ino = vma->ino,
+		.prot = vma->prot & (PROT_READ | PROT_WRITE),
+		.kind = SV_VMA_MM,
+		.index = -1,
+	};
+
+	v.off = vma->off + (v.start - vma->start);
+	if (vma->bar) {
+		v.kind = SV_VMA_BAR;
+	} else if (vma->shared && vma->ino) {
+		int index = need_file(n, vma, path);
+
+		if (index >= 0) {
+			v.kind = SV_VMA_FILE;
+			v.index = (int16_t)index;
+		}
+	}
+	return add_vma(n, &v);
+}
+
+static int walk_range(struct needed *n, uint64_t start, uint64_t end,
+		      char path[PATH_MAX])
+{
+	struct shim_vma vma;
+	struct vma_walk w;
+	int r = vma_walk_begin(&w);
+
+	if (r < 0)
+		return r;
+	for (uint64_t at = start; at < end; at = vma.end) {
+		r = vma_walk_next(&w, at, &vma, path, PATH_MAX);
+		if (r < 0 || vma.start >= end)
+			break;
+		r = describe(n, &vma, path, start, end);
+		if (r < 0)
+			break;
+	}
+	vma_walk_end(&w);
+	return r == -ENOENT ? 0 : r; /* nothing more is mapped */
+}
+
+static int need_vmas(struct needed *n, uint64_t addr, uint64_t len)
+{
+	uint64_t end = addr + len < addr ? UINT64_MAX : addr + len;
+	char *path = shim_scratch(PATH_MAX);
+
+	if (!path)
+		return -ENOMEM;
+	n->n_vmas = 0;
+	n->has_vmas = true;
+
+	int r = walk_range(n, addr, end, path);
+
+	shim_scratch_free(path, PATH_MAX);
+	return r;
+}
+
+static int need_mm(struct needed *n)
+{
+	if (n->mem_fd < 0)
+		n->mem_fd = shim_proc_open("mem", O_RDWR);
+	return n->mem_fd < 0 ? -ENOMEM : 0;
+}
+
+/* ------------------------------------------------------------------ */
+
+/* The numbers of all SV_NEED_FDS lie behind the list, in its order. */
+static int need_one(struct needed *n, const struct sv_need *need,
+		    const uint8_t **numbers, const uint8_t *end, uint32_t taken)
+{
+	const uint8_t *mine = *numbers;
+
+	switch (need->kind) {
+	case SV_NEED_BYTES:
+		return need_bytes(n, need->addr, need->len, taken);
+	case SV_NEED_FDS:
+		if (need->len > (size_t)(end - mine) / sizeof(int32_t))
+			return -EIO;
+		*numbers += need->len * sizeof(int32_t);
+		return need_fds(n, (const int32_t *)mine, need->len);
+	case SV_NEED_VMAS:
+		return need_vmas(n, need->addr, need->len);
+	case SV_NEED_MM:
+		return need_mm(n);
+	}
+	return -EIO;
+}
+
+int need_serve(struct needed *n, size_t len, uint32_t taken)
+{
+	const struct sv_reply *reply = (const void *)n->reply;
+	const struct sv_need *needs = (const void *)(reply + 1);
+	size_t body = len - sizeof(*reply);
+	const uint8_t *numbers = (const uint8_t *)(needs + reply->n);
+	int r = 0;
+
+	if (!reply->n || reply->n > body / sizeof(*needs))
+		return -EIO;
+	for (uint16_t i = 0; i < reply->n && r == 0; i++)
+		r = need_one(n, &needs[i], &numbers, n->reply + len, taken);
+	return r;
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DOC: Theory of operation
+ *
+ * SIGBUS in a BAR: the memory gate is closed, or was when the access came. The
+ * daemon says whether to try again. SIGSEGV on pages mapped without
+ * permissions: a register that must see every access. The instruction is
+ * carried out by request and stepped over. All else is the program's.
+ *
+ * As in a page fault, no signal is handled meanwhile. The stack may be a
+ * program's alternate one, of which the signal frame already took half, so
+ * all of this happens on a stack made for it; only the program's own handler
+ * runs where it would without us.
+ */
+#include "shim/decode.h"
+#include "shim/emulate.h"
+#include "shim/signal.h"
+#include "shim/xstate.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define STACK_SIZE (64u << 10)
+#define RETRIES	   1000 /* closed and opened again, each time */
+#define ERR_WRITE  2 /* of a page fault's error code: it was a store */
+
+/* One fault, from entry to verdict. */
+struct trap {
+	int sig;
+	siginfo_t *info;
+	ucontext_t *uc;
+	bool forward; /* to the program, as @info says */
+	struct insn insn;
+	struct shim_vma vma; /* where it trapped, or the last one asked for */
+};
+
+/* What the program is to get instead of what the host said. */
+static int blame(struct trap *t, int sig, int code, uint64_t addr)
+{
+	t->sig = sig;
+	t->info->si_signo = sig;
+	t->info->si_code = code;
+	t->info->si_addr = (void *)(uintptr_t)addr;
+	t->forward = true;
+	return -EFAULT;
+}
+
+/* ------------------------------------------------------------------ */
+/* Memory as the instruction sees it                                  */
+
+static bool within(const struct shim_vma *vma, uint64_t addr, unsigned int size)
+{
+	return addr >= vma->start && addr < vma->end &&
+	       size <= vma->end - addr;
+}
+
+/*
+ * Ordinary memory, or a BAR's that is mapped directly: the other operand of a
+ * string instruction. What the host refuses is the program's fault, unless a
+ * closed BAR has opened.
+ */
+static int copy_plain(struct trap *t, uint64_t addr, void *buf,
+		      unsigned int size, bool write)
+{
+	void *at = (void *)(uintptr_t)addr;
+
+	for (int i = 0; i < RETRIES; i++) {
+		bool done = write ? shim_copy_out(at, buf, size) == 0
+				  : shim_copy_in(buf, at, size) == size;
+		if (done)
+			return 0;
+		if (shim_vma_find(addr, &t->vma))
+			return blame(t, SIGSEGV, SEGV_MAPERR, addr);
+		if (t->vma.trap)
+			return -EINVAL; /* across the end of its pages */
+
+		unsigned int need = write ? PROT_WRITE : PROT_READ;
+
+		if (!(t->vma.prot & need))
+			return blame(t, SIGSEGV, SEGV_ACCERR, addr);
+		if (!t->vma.bar ||
+		    shim_rpc_fault(t->vma.name, t->vma.off + addr - t->vma.start,
+				   write))
+			break;
+	}
+	return blame(t, SIGBUS, BUS_ADRERR, addr);
+}
+
+/* x86 cannot take reading away from what may be written. */
+static bool permitted(const struct shim_vma *vma, bool write)
+{
+	return write ? vma->prot & PROT_WRITE
+		     : vma->prot & (PROT_READ | PROT_WRITE);
+}
+
+static int access_trapped(struct trap *t, uint64_t addr, unsigned int size,
+			  bool write, uint64_t *value)
+{
+	if (!permitted(&t->vma, write))
+		return blame(t, SIGSEGV, SEGV_ACCERR, addr);
+
+	int r = shim_rpc_access(t->vma.name, t->vma.off + addr - t->vma.start,
+				size, write, value);
+	return r < 0 ? blame(t, SIGBUS, BUS_ADRERR, addr) : 0;
+}
+
+static int touch(struct trap *t, uint64_t addr, unsigned int size, bool write,
+		  uint64_t *value)
+{
+	if (!within(&t->vma, addr, size) && shim_in_bars(addr, size))
+		(void)shim_vma_find(addr, &t->vma);
+	if (within(&t->vma, addr, size) && t->vma.trap)
+		return access_trapped(t, addr, size, write, value);
+	return copy_plain(t, addr, value, size, write);
+}
+
+static int bus_load(void *arg, uint64_t addr, unsigned int size,
+		    uint64_t *ret_value)
+{
+	uint64_t value = 0;
+	int r = touch(arg, addr, size, false, &value);
+
+	if (r == 0)
+		*ret_value = value;
+	return r;
+}
+
+static int bus_store(void *arg, uint64_t addr, unsigned int size,
+		     uint64_t value)
+{
+	return touch(arg, addr, size, true, &value);
+}
+
+/* ------------------------------------------------------------------ */
+/* The two faults                                                     */
+
+static char *put_hex(char *p, uint64_t value, int digits)
+{
+	while (digits--)
+		*p++ = "0123456789abcdef"[value >> 4 * digits & 15];
+	return p;
+}
+
+static char *put_text(char *p, const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(p, text, n);
+	return p + n;
+}
+
+/* The shim's only words, since nothing else could explain the SIGBUS. */
+static void complain(const uint8_t *code, size_t n, uint64_t rip)
+{
+	char line[160], *p = line;
+
+	p = put_text(p, "softvfio: instruction at 0x");
+	p = put_hex(p, rip, 16);
+	p = put_text(p, " cannot be carried out on a device register:");
+	for (size_t i = 0; i < n; i++) {
+		*p++ = ' ';
+		p = put_hex(p, code[i], 2);
+	}
+	*p++ = '\n';
+	SYS(write, 2, line, p - line);
+}
+
+static bool is_bar(uint64_t addr, struct shim_vma *vma)
+{
+	return shim_in_bars(addr, 1) && shim_vma_find(addr, vma) == 0 &&
+	       vma->bar;
+}
+
+static void on_trapped_page(struct trap *t)
+{
+	const struct emu_bus bus = {bus_load, bus_store, t};
+	uint64_t addr = (uint64_t)(uintptr_t)t->info->si_addr;
+	uint64_t rip = (uint64_t)t->uc->uc_mcontext.gregs[REG_RIP];
+	uint8_t code[INSN_LEN_MAX];
+
+	t->forward = true;
+	if (t->info->si_code != SEGV_ACCERR || !is_bar(addr, &t->vma) ||
+	    !t->vma.trap)
+		return;
+
+	size_t n = shim_copy_in(code, (const void *)rip, sizeof(code));
+	const greg_t *gregs = t->uc->uc_mcontext.gregs;
+	int r = insn_decode(code, n, gregs, &t->insn);
+
+	t->forward = false;
+	if (r == 0)
+		r = emulate(&t->insn, &t->uc->uc_mcontext, &bus);
+	if (r < 0 && !t->forward) {
+		complain(code, n, rip);
+		blame(t, SIGBUS, BUS_ADRERR, addr);
+	}
+}
+
+static void on_closed_bar(struct trap *t)
+{
+	uint64_t addr = (uint64_t)(uintptr_t)t->info->si_addr;
+	bool write = t->uc->uc_mcontext.gregs[REG_ERR] & ERR_WRITE;
+
+	t->forward = t->info->si_code != BUS_ADRERR ||
+		     !is_bar(addr, &t->vma) ||
+		     shim_rpc_fault(t->vma.name,
+				    t->vma.off + addr - t->vma.start, write);
+}
+
+__attribute__((used)) static void trap_body(struct trap *t)
+{
+	if (t->sig == SIGSEGV)
+		on_trapped_page(t);
+	else
+		on_closed_bar(t);
+}
+
+/* ------------------------------------------------------------------ */
+
+/* Calls trap_body(@t) with the stack ending at @top. */
+static void call_on(void *top, struct trap *t)
+{
+	__asm__ volatile("movq %%rsp, %%rbx\n\t"
+			 "movq %0, %%rsp\n\t"
+			 "call *%2\n\t"
+			 "movq %%rbx, %%rsp"
+			 : "+r"(top), "+D"(t)
+			 : "r"(trap_body)
+			 : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10",
+			   "r11", "memory", "cc", "xmm0", "xmm1", "xmm2",
+			   "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+			   "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+			   "xmm15");
+}
+
+/* Could it be ours: not knowing costs a stack, so two compares come first. */
+static bool concerns_us(const siginfo_t *info)
+{
+	return info->si_code > 0 &&
+	       shim_in_bars((uintptr_t)info->si_addr, 1);
+}
+
+/* False: the fault is dealt with. */
+static __attribute__((noinline)) bool is_programs(int *sig, siginfo_t *info,
+						  ucontext_t *uc)
+{
+	char *stack = shim_scratch(STACK_SIZE);
+
+	if (!stack)
+		return true;
+
+	/* at the stack's top, below which the calls begin */
+	uintptr_t top = (uintptr_t)stack + STACK_SIZE - sizeof(struct trap);
+	struct trap *t = (struct trap *)(top & ~(uintptr_t)63);
+
+	*t = (struct trap){.sig = *sig, .info = info, .uc = uc};
+	call_on(t, t);
+
+	bool forward = t->forward;
+
+	*sig = t->sig;
+	shim_scratch_free(stack, STACK_SIZE);
+	return forward;
+}
+
+void trap_handler(int sig, siginfo_t *info, void *context)
+{
+	if (concerns_us(info) && !is_programs(&sig, info, context))
+		return;
+	signal_forward(sig, info, context);
+}
+
+void trap_init(void)
+{
+	xstate_init();
+}
