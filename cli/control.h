@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Asking a daemon about itself: the client side of SV_CONTROL.
+ */
+#ifndef SOFTVFIO_CLI_CONTROL_H
+#define SOFTVFIO_CLI_CONTROL_H
+
+#include <jansson.h>
+
+/**
+ * control_ask() - Send {"cmd": @cmd} to the daemon of the instance in @dir
+ * @ret_reply: an object; the caller's reference
+ *
+ * Waits a few seconds at most.
+ *
+ * Return: 0; -ENOENT, -ECONNREFUSED no daemon there (yet, or any more);
+ * -EAGAIN it did not answer in time; -EPROTO it did not answer in JSON; or
+ * what the daemon answered.
+ */
+int control_ask(const char *dir, const char *cmd, json_t **ret_reply);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* softvfio ls: devices of the running instances, and who uses them. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/control.h"
+#include "cli/instance.h"
+#include "cli/text.h"
+
+#define OPT_INSTANCE CLI_LONG
+#define OPT_JSON     (CLI_LONG + 1)
+
+static const struct cli_option options[] = {
+	{OPT_INSTANCE, "instance", "NAME", "this one only"},
+	{OPT_JSON, "json", NULL, "print JSON"},
+	{0, NULL, NULL, NULL},
+};
+
+/* Collecting */
+
+static int collect(const struct instance *in, void *opaque)
+{
+	json_t *list = opaque;
+	json_t *reply = NULL;
+	int r = control_ask(in->dir, "ls", &reply);
+
+	if (r) {
+		cli_say("instance '%s' does not answer: %s", in->name,
+			strerror(-r));
+		return r;
+	}
+	json_object_set_new(reply, "instance", json_string(in->name));
+	json_array_append_new(list, reply);
+	return 0;
+}
+
+/* One of many may be starting or ending; the others are shown. */
+static int collect_any(const struct instance *in, void *opaque)
+{
+	collect(in, opaque);
+	return 0;
+}
+
+static int collect_all(const char *name, json_t *list)
+{
+	struct instance in;
+
+	if (!name)
+		return instance_each(collect_any, list);
+
+	int r = instance_find(name, &in);
+
+	return r ? r : collect(&in, list);
+}
+
+/* Printing */
+
+static const char *print_open(const json_t *open, const char *comma)
+{
+	char who[FIELD_MAX], what[FIELD_MAX];
+
+	for (size_t i = 0; i < json_array_size(open); i++) {
+		const json_t *o = json_array_get(open, i);
+
+		printf("%s%s %s", comma, text_program(o, who),
+		       text_field(o, "file", what));
+		comma = ", ";
+	}
+	return comma;
+}
+
+static const char *print_mappings(const json_t *mappings, const char *comma)
+{
+	char pid[FIELD_MAX], bar[FIELD_MAX];
+
+	for (size_t i = 0; i < json_array_size(mappings); i++) {
+		const json_t *o = json_array_get(mappings, i);
+		json_t *at = json_object_get(o, "offset");
+		json_t *size = json_object_get(o, "size");
+
+		printf("%s[%s] bar%s %#llx+%#llx", comma,
+		       text_field(o, "pid", pid), text_field(o, "bar", bar),
+		       (unsigned long long)json_integer_value(at),
+		       (unsigned long long)json_integer_value(size));
+		comma = ", ";
+	}
+	return comma;
+}
+
+static void print_users(const json_t *device)
+{
+	const char *comma = print_open(json_object_get(device, "open"), "");
+
+	comma = print_mappings(json_object_get(device, "mappings"), comma);
+	puts(*comma ? "" : "-");
+}
+
+static void print_device(const json_t *instance, const json_t *device)
+{
+	static const struct {
+		const char *key;
+		int width;
+	} columns[] = {
+		{"bdf", 12},  {"model", 8}, {"id", 9},
+		{"class", 6}, {"group", 5}, {"driver", 8},
+	};
+	char field[FIELD_MAX];
+
+	printf("%-12s", text_field(instance, "instance", field));
+	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+		printf("  %-*s", columns[i].width,
+		       text_field(device, columns[i].key, field));
+	fputs("  ", stdout);
+	print_users(device);
+}
+
+static void print_container(const json_t *instance, const json_t *container)
+{
+	const json_t *groups = json_object_get(container, "groups");
+	char name[FIELD_MAX], who[FIELD_MAX], type[FIELD_MAX], n[FIELD_MAX];
+
+	printf("%-12s  container of %s: %s, %s mappings",
+	       text_field(instance, "instance", name),
+	       text_program(container, who),
+	       text_field(container, "type", type),
+	       text_field(container, "mappings", n));
+	for (size_t i = 0; i < json_array_size(groups); i++)
+		printf("%s%lld", i ? " " : ", groups ",
+		       (long long)json_integer_value(
+			       json_array_get(groups, i)));
+	putchar('\n');
+}
+
+static void print_each(const json_t *list, const char *key,
+		       void (*print)(const json_t *in, const json_t *o))
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *in = json_array_get(list, i);
+		const json_t *part = json_object_get(in, key);
+
+		for (size_t j = 0; j < json_array_size(part); j++)
+			print(in, json_array_get(part, j));
+	}
+}
+
+static void print_tables(const json_t *list)
+{
+	printf("%-12s  %-12s  %-8s  %-9s  %-6s  %-5s  %-8s  %s\n", "INSTANCE",
+	       "DEVICE", "MODEL", "ID", "CLASS", "GROUP", "DRIVER", "USED BY");
+	print_each(list, "devices", print_device);
+	print_each(list, "containers", print_container);
+}
+
+static void print_json(const json_t *list)
+{
+	json_t *all = json_pack("{s:O}", "instances", list);
+
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(all);
+}
+
+static int ls(const char *name, bool json)
+{
+	json_t *list = json_array();
+	int r = list ? collect_all(name, list) : -ENOMEM;
+
+	if (!r && json)
+		print_json(list);
+	else if (!r && json_array_size(list))
+		print_tables(list);
+	else if (!r)
+		cli_say("no instance is running");
+	json_decref(list);
+	return r ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int ls_main(const struct command *cmd, int argc, char **argv)
+{
+	const char *name = NULL;
+	bool json = false;
+	int status = 0;
+
+	for (;;) {
+		int key = cli_option(cmd, argc, argv, &status);
+
+		if (key == CLI_STOP)
+			return status;
+		if (key == CLI_END)
+			break;
+		if (key == OPT_INSTANCE)
+			name = optarg;
+		else
+			json = true;
+	}
+	if (!cli_no_arguments(cmd, argc, argv, &status))
+		return status;
+	return ls(name, json);
+}
+
+const struct command cmd_ls = {
+	.name = "ls",
+	.synopsis = "[--instance NAME] [--json]",
+	.summary = "show devices, groups, who has them open, and mappings",
+	.options = options,
+	.usage_status = EXIT_USAGE,
+	.main = ls_main,
+};
