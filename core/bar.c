@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "core/bar.h"
+#include "core/bar_impl.h"
 #include "lib/cleanup.h"
 
 static void bar_fd_path(const struct bar *bar, char path[32])
@@ -32,7 +33,8 @@ static int bar_make_memory(struct bar *bar, const char *name)
 
 	if (mem == MAP_FAILED)
 		return -errno;
-	bar->mem = mem;
+	bar->mem = bar->view = mem;
+	bar_guard_add(bar);
 	return 0;
 }
 
@@ -49,7 +51,7 @@ int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	bar->persistent = shape->persistent;
 	bar->size = shape->size;
 	bar->len = (shape->size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-	bar->memfd = -1;
+	bar->memfd = bar->kept = -1;
 	bar->watch = -1;
 	if (shape->kind != SV_BAR_MEM32 && shape->kind != SV_BAR_MEM64)
 		return 0;
@@ -71,8 +73,11 @@ void bar_done(struct bar *bar)
 		TAILQ_REMOVE(&bar->mappings, m, link);
 		free(m);
 	}
-	if (bar->mem)
-		munmap(bar->mem, bar->len);
+	bar_drop_kept(bar);
+	if (bar->view) {
+		bar_guard_remove(bar);
+		munmap(bar->view, bar->len);
+	}
 	if (bar->memfd >= 0)
 		close(bar->memfd);
 	mutex_done(&bar->lock);
@@ -157,10 +162,18 @@ bool bar_mapped(struct bar *bar, uint64_t owner)
 
 void bar_clear(struct bar *bar)
 {
+	int fd = bar->closed ? bar->kept : bar->memfd;
+
 	if (bar->memfd < 0)
 		return;
+	/* a program may have truncated what it was given to map */
+	if (!bar->closed &&
+	    (ftruncate(fd, (off_t)bar->len) < 0 ||
+	     mmap(bar->view, bar->len, PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED))
+		return;
 	/* frees the pages under every mapping; the next touch finds zeroes */
-	if (fallocate(bar->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)bar->len) < 0)
 		memset(bar->mem, 0, bar->len);
 }

@@ -7,6 +7,12 @@
  * holds an OFD lock on the byte whose number is the mapping's id. The host
  * kernel keeps that description for as long as any part of the mapping exists
  * in any process, so asking for the lock tells who lives (design 3.8).
+ *
+ * A BAR is open or closed. Closing truncates the memfd to nothing, which is the
+ * host kernel's own unmap_mapping_range() over every mapping in every process:
+ * when it returns no page of it is mapped anywhere, and any later touch is
+ * SIGBUS (design 3.6). The contents are kept in a file of their own meanwhile,
+ * where the device model can still reach them through bar->mem.
  */
 #ifndef SOFTVFIO_CORE_BAR_H
 #define SOFTVFIO_CORE_BAR_H
@@ -20,7 +26,8 @@
 #include "lib/lock.h"
 #include "softvfio/device.h"
 
-#define PAGE 4096u
+#define PAGE	      4096u
+#define BAR_PIPES_MAX 64 /* MiB: what an ordinary user's pipes may hold */
 
 /** struct bar_mapping - One mmap() of a BAR that may still be there */
 struct bar_mapping {
@@ -41,9 +48,14 @@ struct bar {
 	uint64_t len;  /* size rounded up to pages */
 	int memfd;     /* -1 when there is no memory (I/O, none) */
 	int watch;     /* inotify watch, or -1 */
-	uint8_t *mem;  /* the daemon's own view */
+	uint8_t *view; /* the daemon's mapping of memfd */
 	dev_t st_dev;
 	ino_t st_ino;
+
+	/* changed by bar_close() and bar_open(), memory_lock held for writing */
+	bool closed;
+	uint8_t *mem; /* the contents: view, or the kept ones while closed */
+	int kept;     /* memfd of the contents while closed, else -1 */
 
 	struct mutex lock; /* the two fields below */
 	TAILQ_HEAD(, bar_mapping) mappings GUARDED_BY(&lock);
@@ -76,7 +88,31 @@ int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 /** bar_mapped() - Does a mapping of @owner live? Forgets dead ones. */
 bool bar_mapped(struct bar *bar, uint64_t owner);
 
-/** bar_clear() - All zeroes again; mappings stay and see zeroes */
+/**
+ * bar_close() - Unmap every page from every program, keep the contents
+ * bar_open() - Have the contents back; the same addresses work again
+ *
+ * No store that retired before is lost, but for what a pipe cannot hold: of
+ * more than BAR_PIPES_MAX MiB populated, a store racing with the close may be.
+ * Both do nothing when it is so already.
+ *
+ * Context: memory_lock held for writing. bar_close() never fails: what it
+ * cannot keep for want of memory reads as zeroes afterwards.
+ */
+void bar_close(struct bar *bar);
+void bar_open(struct bar *bar);
+
+/** bar_clear() - All zeroes again; open mappings stay and see zeroes */
 void bar_clear(struct bar *bar);
+
+/**
+ * bar_guard_init() - Survive a program that truncates a BAR's memfd under the
+ * daemon (it was handed a descriptor to map): what is missing becomes private
+ * memory of the daemon, at the program's own loss
+ *
+ * Installs the process's SIGBUS handler; any other SIGBUS goes on to what was
+ * installed before. Return: 0 or -errno.
+ */
+int bar_guard_init(void);
 
 #endif

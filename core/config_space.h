@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The bytes of a configuration space and what may be done to each bit, shared
- * by the code that builds them (config_build.c) and the code that lives with
- * them (config.c). Nobody else includes this.
+ * by the code that builds them (config_build.c), reads and writes them
+ * (config_access.c) and does the rest (config.c). Nobody else includes this.
  *
  * Everything about a bit is in three masks:
  *
@@ -95,9 +95,46 @@ static inline void put_le(uint8_t *p, unsigned int size, uint32_t val)
 		p[i] = (uint8_t)(val >> (8 * i));
 }
 
-/* Fill in a zeroed space: values, masks, capability list. */
+static inline uint32_t hw_get(const struct config *c, unsigned int pos,
+			      unsigned int size) REQUIRES(&c->lock)
+{
+	return get_le(c->hw + pos, size);
+}
+
+static inline void hw_put(struct config *c, unsigned int pos, unsigned int size,
+			  uint32_t val) REQUIRES(&c->lock)
+{
+	put_le(c->hw + pos, size, val);
+}
+
+static inline void hw_change(struct config *c, unsigned int pos, uint32_t clear,
+			     uint32_t set) REQUIRES(&c->lock)
+{
+	hw_put(c, pos, 2, (hw_get(c, pos, 2) & ~clear) | set);
+}
+
+static inline void store_bits(uint8_t *p, uint8_t val, uint8_t mask)
+{
+	*p = (uint8_t)((*p & ~mask) | (val & mask));
+}
+
+/** config_build() - Fill in a zeroed space: values, masks, capability list */
 void config_build(struct config *c, const struct sv_shape *shape,
 		  uint8_t irq_line, const uint64_t bar_base[7])
 	REQUIRES(&c->lock);
+
+/** config_lock(), config_unlock() - The latter publishes for the queries */
+void config_lock(struct config *c) ACQUIRES(&c->lock);
+void config_unlock(struct config *c) RELEASES(&c->lock);
+
+/** config_enter_d3hot(), config_enter_d0() - The transition; no events */
+void config_enter_d3hot(struct config *c) REQUIRES(&c->lock);
+void config_enter_d0(struct config *c) REQUIRES(&c->lock);
+
+/**
+ * config_clip_bars() - Sizing: the copies of BARs and ROM keep the bits that
+ * hardware would keep
+ */
+void config_clip_bars(struct config *c) REQUIRES(&c->lock);
 
 #endif

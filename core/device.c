@@ -83,16 +83,48 @@ static void device_unmask(void *opaque)
 	irq_unmask_event(dev->irq);
 }
 
-/* Power-on state, with the model lock held and memory closed meanwhile. */
+static void gate_set_locked(struct sv_dev *dev, bool open)
+	REQUIRES(&dev->memory_lock)
+{
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++) {
+		if (open)
+			bar_open(&dev->bar[i]);
+		else
+			bar_close(&dev->bar[i]);
+	}
+	dev->gate_open = open;
+}
+
+static void gate_set(struct sv_dev *dev, bool open)
+{
+	rwlock_write(&dev->memory_lock);
+	if (dev->gate_open != open)
+		gate_set_locked(dev, open);
+	rwlock_unwrite(&dev->memory_lock);
+}
+
+static bool device_decodes(const struct sv_dev *dev)
+{
+	return config_memory_enabled(dev->config) &&
+	       !atomic_load(&dev->low_power);
+}
+
+/*
+ * Power-on state, with the model lock held and memory closed meanwhile: the
+ * model writes its registers where no program sees them half done.
+ */
 static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
 	REQUIRES(&dev->model)
 {
 	rwlock_write(&dev->memory_lock);
+	gate_set_locked(dev, false);
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
 		if (!dev->bar[i].persistent)
 			bar_clear(&dev->bar[i]);
 	irq_level(dev->irq, false);
 	dev->ops->reset(dev, why);
+	if (device_decodes(dev))
+		gate_set_locked(dev, true);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
@@ -123,20 +155,26 @@ static void device_intx_disable(void *opaque, bool disable)
 	irq_intx_disable(dev->irq, disable);
 }
 
+/* D3hot closes the gate before the state changes; leaving it is a reset
+ * unless the function says otherwise. */
 static void device_power(void *opaque, unsigned int from, unsigned int to)
 {
 	struct sv_dev *dev = opaque;
 
-	/* leaving D3hot is a reset unless the function says otherwise */
-	if (from == 3 && to == 0 && !dev->shape.no_soft_reset)
+	if (to == 3)
+		gate_set(dev, false);
+	else if (from == 3 && !dev->shape.no_soft_reset)
 		device_function_reset(dev);
+	else
+		gate_set(dev, device_decodes(dev));
 }
 
-/* Memory decode is looked at on every access; a change only wakes the model. */
+/* Before the bit is cleared, after it was set. */
 static void device_memory(void *opaque, bool enable)
 {
 	struct sv_dev *dev = opaque;
 
+	gate_set(dev, enable && device_decodes(dev));
 	if (enable)
 		devthread_kick(dev->thread);
 }
@@ -315,6 +353,7 @@ int device_new(const struct device_host *host, char err[256],
 	rwlock_init(&dev->memory_lock, RANK_MEMORY, "memory_lock");
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
 		bar_init(&dev->bar[i], "", &(struct sv_bar){0}, -1);
+	dev->gate_open = true;
 	dev->error = err;
 	err[0] = '\0';
 
@@ -413,6 +452,12 @@ int device_reset(struct sv_dev *dev)
 	return 0;
 }
 
+void device_low_power_locked(struct sv_dev *dev, bool enter)
+{
+	atomic_store(&dev->low_power, enter);
+	gate_set(dev, device_decodes(dev));
+}
+
 int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd)
 {
 	int r = 0;
@@ -424,7 +469,7 @@ int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd)
 		if (dev->wakeup_fd >= 0)
 			close(dev->wakeup_fd);
 		dev->wakeup_fd = wakeup_fd;
-		atomic_store(&dev->low_power, enter);
+		device_low_power_locked(dev, enter);
 	}
 	mutex_unlock(&dev->model);
 	return r;

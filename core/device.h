@@ -129,6 +129,7 @@ struct sv_dev {
 
 	struct mutex model;	   /* the model's state and callbacks */
 	struct rwlock memory_lock; /* may BARs be touched */
+	bool gate_open;		   /* memory_lock: BARs are mapped in */
 	unsigned int open_count;   /* set->lock */
 	_Atomic bool low_power;	   /* LOW_POWER_ENTRY is in force */
 	int wakeup_fd;		   /* model lock; -1 = none */
@@ -213,7 +214,8 @@ bool device_mapped(struct sv_dev *dev, uint64_t owner);
  * device_fault() - vfio_pci_mmap_fault(): a program touched a page that is not
  * there
  *
- * Context: takes memory_lock for reading and waits for it.
+ * Context: takes memory_lock for reading and waits for it: a reset under way
+ * is waited for and never refused.
  * Return: 0 the page is there, touch it again; -EFAULT memory decode is off,
  * in low power, or not in use: SIGBUS.
  */
@@ -239,6 +241,10 @@ int device_reset(struct sv_dev *dev);
  * Return: 0; -EINVAL already in low power.
  */
 int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd);
+
+/** device_low_power_locked() - the same with the model lock held, core only */
+void device_low_power_locked(struct sv_dev *dev, bool enter)
+	REQUIRES(&dev->model);
 
 /** device_p2p() - Peer access to a BAR's memory: struct mem_bar_ops */
 extern const struct mem_bar_ops device_p2p;

@@ -15,12 +15,6 @@
  * Waiting without end could deadlock two devices writing to each other. */
 #define PEER_TIMEOUT_NS 10000000
 
-static bool device_memory_on(const struct sv_dev *dev)
-{
-	return config_memory_enabled(dev->config) &&
-	       !atomic_load(&dev->low_power);
-}
-
 /* Memory BARs are gated by COMMAND.MEMORY, I/O BARs by nothing (Linux). */
 static bool bar_decodes(const struct sv_dev *dev, const struct bar *bar)
 {
@@ -178,7 +172,7 @@ static void device_wake(struct sv_dev *dev)
 		evfd_signal(dev->wakeup_fd);
 		close(dev->wakeup_fd);
 		dev->wakeup_fd = -1;
-		atomic_store(&dev->low_power, false);
+		device_low_power_locked(dev, false);
 	}
 	mutex_unlock(&dev->model);
 }
@@ -303,15 +297,23 @@ bool device_mapped(struct sv_dev *dev, uint64_t owner)
 	return false;
 }
 
+/* May a program's load or store go ahead? Waits for who is changing that. */
+static bool device_gate_open(struct sv_dev *dev)
+{
+	rwlock_read(&dev->memory_lock);
+	bool open = dev->gate_open;
+
+	rwlock_unread(&dev->memory_lock);
+	return open;
+}
+
 int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off)
 {
 	if (bar >= SV_NUM_BARS || off >= dev->bar[bar].len)
 		return refuse(EFAULT, "%s: fault outside BAR%u", dev->name,
 			      bar);
-	rwlock_read(&dev->memory_lock);
-	bool on = device_memory_on(dev);
+	bool on = device_gate_open(dev);
 
-	rwlock_unread(&dev->memory_lock);
 	return on ? 0
 		  : refuse(EFAULT, "%s BAR%u: touched with memory decode off",
 			   dev->name, bar);
@@ -327,7 +329,7 @@ int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 	    off >= dev->bar[bar].len || size > dev->bar[bar].len - off)
 		return refuse(EFAULT, "%s: access outside BAR%u", dev->name,
 			      bar);
-	if (!device_memory_on(dev))
+	if (!device_gate_open(dev))
 		return refuse(EFAULT,
 			      "%s BAR%u: touched with memory decode off",
 			      dev->name, bar);
@@ -374,7 +376,7 @@ static int peer_direct(struct sv_dev *dev, const struct bar *bar, uint64_t off,
 		       void *buf, size_t len, bool write)
 {
 	rwlock_read(&dev->memory_lock);
-	bool on = device_memory_on(dev);
+	bool on = bar_decodes(dev, bar);
 
 	if (on && write)
 		memcpy(bar->mem + off, buf, len);
@@ -390,7 +392,7 @@ static int peer_access(void *opaque, unsigned int index, uint64_t off,
 	struct sv_dev *dev = opaque;
 	struct bar *bar = &dev->bar[index];
 
-	if (off > bar->size || len > bar->size - off || !device_memory_on(dev))
+	if (off > bar->size || len > bar->size - off || !bar_decodes(dev, bar))
 		return -EIO;
 	if (bar->access == SV_ACCESS_TRAP)
 		return peer_trapped(dev, index, off, buf, len, write);

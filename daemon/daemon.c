@@ -14,10 +14,11 @@
 #include "core/machine.h"
 #include "daemon/conf.h"
 #include "daemon/daemon.h"
-#include "daemon/show.h"
-#include "daemon/tree.h"
 #include "front/server.h"
+#include "front/show.h"
+#include "front/tree.h"
 #include "lib/cleanup.h"
+#include "lib/evfd.h"
 #include "lib/log.h"
 #include "lib/proto.h"
 
@@ -110,8 +111,14 @@ static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 {
 	int r = machine_new(&d->machine);
 
-	if (r == 0)
-		r = tree_new(conf->dir, &d->tree);
+	if (r < 0) {
+		log_err("cannot watch BAR mappings (inotify): %s%s",
+			strerror(-r),
+			r == -EMFILE ? "; see fs.inotify.max_user_instances"
+				     : "");
+		return r;
+	}
+	r = tree_new(conf->dir, &d->tree);
 	if (r < 0) {
 		log_err("%s: %s", conf->dir, strerror(-r));
 		return r;
@@ -158,6 +165,18 @@ static void raise_fd_limit(void)
 	}
 }
 
+/* What is missing here that can be done without, and what that costs. */
+static void note_missing(void)
+{
+	int r = evfd_probe();
+
+	if (r < 0)
+		log_warn("no aio on this host (%s): an interrupt whose "
+			 "eventfd is full is lost, and a program that fills "
+			 "a blocking one can delay others",
+			 strerror(-r));
+}
+
 int daemon_run(const struct daemon_conf *conf)
 {
 	_cleanup_(closep) int lifeline = conf->lifeline_fd;
@@ -166,9 +185,12 @@ int daemon_run(const struct daemon_conf *conf)
 	if (conf->verbose)
 		log_level = LOG_DEBUG;
 	raise_fd_limit();
+	note_missing();
 
-	int r = mem_guard_init();
+	int r = bar_guard_init();
 
+	if (r == 0)
+		r = mem_guard_init(); /* asks first, so it comes last */
 	if (r == 0)
 		r = daemon_up(&d, conf);
 	if (r == 0 && write(conf->ready_fd, "", 1) != 1)

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/tree.h"
 #include "front/dispatch.h"
+#include "front/tree.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 
@@ -25,6 +25,19 @@ int64_t dispatch_ioctl(struct request *req, const struct ioctl_row *rows,
 	}
 	req->call = "ioctl";
 	return refuse(ENOTTY, "%s has no ioctl %#x", req->file->what, cmd);
+}
+
+int ioctl_copy_in(struct request *req, void *buf, size_t size)
+{
+	uint32_t argsz;
+	int r = req_copy_in(req, ioctl_arg(req), buf, size);
+
+	if (r < 0)
+		return r;
+	memcpy(&argsz, buf, sizeof(argsz));
+	return argsz >= size
+		       ? 0
+		       : refuse(EINVAL, "argsz %u, at least %zu", argsz, size);
 }
 
 static int64_t op_ioctl(struct request *req)
@@ -114,11 +127,17 @@ static int open_path(struct request *req, char canonical[PATH_MAX])
 	return r < 0 ? refuse(-r, "%s: not there", path) : 0;
 }
 
+static bool is_group_path(const char *path, unsigned int *ret_id)
+{
+	int end = 0;
+
+	return sscanf(path, "/dev/vfio/%u%n", ret_id, &end) == 1 && !path[end];
+}
+
 static int64_t op_open(struct request *req)
 {
 	char path[PATH_MAX];
 	unsigned int id;
-	int end = 0;
 
 	req->call = "open";
 	int r = open_path(req, path);
@@ -128,11 +147,24 @@ static int64_t op_open(struct request *req)
 
 	bool cloexec = req->hdr.arg[0] & O_CLOEXEC;
 
-	if (!strcmp(path, "/dev/vfio/vfio"))
+	if (!strcmp(path, CONTAINER_PATH))
 		return container_file_open(req, cloexec);
-	if (sscanf(path, "/dev/vfio/%u%n", &id, &end) == 1 && !path[end])
+	if (is_group_path(path, &id))
 		return group_file_open(req, id, cloexec);
 	return sysfs_file_open(req, path, cloexec);
+}
+
+static int node_stat(struct server *s, const char *path, struct sv_stat *st)
+{
+	unsigned int id;
+
+	if (!strcmp(path, CONTAINER_PATH))
+		container_node_stat(st);
+	else if (is_group_path(path, &id))
+		group_node_stat(id, st);
+	else
+		return sysfs_node_stat(s, path, st);
+	return 0;
 }
 
 static int64_t op_stat(struct request *req)

@@ -18,15 +18,32 @@ struct ioctl_row {
 int64_t dispatch_ioctl(struct request *req, const struct ioctl_row *rows,
 		       size_t n);
 
-/** dispatch() - Answer a request on a file or on the door */
+/**
+ * dispatch() - Answer a request on a file or on the door
+ *
+ * Context: any thread, one at a time per file; no lock held.
+ * Return: what the handler said: the result, -errno, or -ERESTART when more
+ * is needed; -EBADF an operation of the door's on a file, or the reverse.
+ */
 int64_t dispatch(struct request *req);
 
+/** ioctl_arg() - The third argument of ioctl(): an address, or a number */
 static inline uint64_t ioctl_arg(const struct request *req)
 {
 	return req->hdr.arg[1];
 }
 
-#define GROUP_MAJOR 511 /* dynamic in Linux; this is what it often gets */
+/**
+ * ioctl_copy_in() - Copy in the structure an ioctl points to, which begins
+ * with its argsz
+ * @size: of what every program passes; later fields are up to argsz
+ *
+ * Return: 0; -EFAULT and -ERESTART as req_copy_in(); -EINVAL argsz is less
+ * than @size.
+ */
+int ioctl_copy_in(struct request *req, void *buf, size_t size);
+
+#define CONTAINER_PATH "/dev/vfio/vfio"
 
 extern const struct file_ops door_ops;
 extern const struct file_ops container_ops;
@@ -34,20 +51,49 @@ extern const struct file_ops group_ops;
 extern const struct file_ops device_ops;
 extern const struct file_ops sysfs_ops;
 
-/** container_open(), group_file_open(), sysfs_open() - SV_OPEN of a node */
+/**
+ * container_file_open() - SV_OPEN of CONTAINER_PATH
+ *
+ * Return: as container_new() and server_open().
+ */
 int64_t container_file_open(struct request *req, bool cloexec);
+
+/**
+ * group_file_open() - SV_OPEN of /dev/vfio/N
+ *
+ * Return: as group_open() and server_open(); -ENOENT no such group.
+ */
 int64_t group_file_open(struct request *req, unsigned int id, bool cloexec);
+
+/**
+ * sysfs_file_open() - SV_OPEN of a live file of /sys
+ *
+ * Return: as server_open(); -ENXIO the node is none.
+ */
 int64_t sysfs_file_open(struct request *req, const char *path, bool cloexec);
 
-/** device_file_open() - VFIO_GROUP_GET_DEVICE_FD; takes over the open device
- * on success */
+/**
+ * device_file_open() - VFIO_GROUP_GET_DEVICE_FD
+ * @dev: open; the file's own on success
+ *
+ * Return: as server_open().
+ */
 int64_t device_file_open(struct request *req, struct sv_dev *dev,
 			 struct group *group);
 
-/** node_stat() - stat() of a node in the tree; 0 or -ENOENT */
-int node_stat(struct server *s, const char *path, struct sv_stat *st);
+/** container_node_stat(), group_node_stat() - SV_STAT of them, open or not */
+void container_node_stat(struct sv_stat *st);
+void group_node_stat(unsigned int id, struct sv_stat *st);
 
-/** control() - SV_CONTROL: JSON in, a memfd of JSON out */
+/** sysfs_node_stat() - SV_STAT of a live file of /sys; 0 or -ENOENT */
+int sysfs_node_stat(struct server *s, const char *path, struct sv_stat *st);
+
+/**
+ * control() - SV_CONTROL: JSON in, a memfd of JSON out
+ *
+ * Return: 0; -EINVAL not JSON, or no such command; -ENOMEM; -EIO, or what
+ * memfd_create() said.
+ */
 int64_t control(struct request *req);
 
 #endif

@@ -16,6 +16,7 @@
 #include "lib/refuse.h"
 #include "uapi/vfio.h"
 
+#define MISC_MAJOR	10
 #define CONTAINER_MINOR 196
 
 static struct container *container_of_req(const struct request *req)
@@ -91,12 +92,11 @@ static int64_t iommu_get_info(struct request *req, struct ioas *ioas)
 {
 	struct vfio_iommu_type1_info info = {0};
 	struct info_caps caps;
-	int r = req_copy_in(req, ioctl_arg(req), &info, 16);
+	int r = ioctl_copy_in(
+		req, &info, offsetof(struct vfio_iommu_type1_info, cap_offset));
 
 	if (r < 0)
 		return r;
-	if (info.argsz < 16)
-		return refuse(EINVAL, "argsz %u, at least 16", info.argsz);
 
 	uint32_t argsz = info.argsz;
 	size_t caps_len = info_caps(ioas, &caps);
@@ -271,13 +271,10 @@ static int64_t iommu_map_dma(struct request *req, struct ioas *ioas)
 {
 	const uint32_t known = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 	struct vfio_iommu_type1_dma_map map;
-	int r = req_copy_in(req, ioctl_arg(req), &map, sizeof(map));
+	int r = ioctl_copy_in(req, &map, sizeof(map));
 
 	if (r < 0)
 		return r;
-	if (map.argsz < sizeof(map))
-		return refuse(EINVAL, "argsz %u, at least %zu", map.argsz,
-			      sizeof(map));
 	if (map.flags & ~known)
 		return refuse(EINVAL, "MAP_DMA: unknown flags %#x",
 			      map.flags & ~known);
@@ -292,13 +289,10 @@ static int64_t iommu_unmap_dma(struct request *req, struct ioas *ioas,
 	enum ioas_unmap_mode mode =
 		type == IOMMU_TYPE1 ? IOAS_UNMAP_V1 : IOAS_UNMAP_V2;
 	uint64_t done;
-	int r = req_copy_in(req, ioctl_arg(req), &unmap, sizeof(unmap));
+	int r = ioctl_copy_in(req, &unmap, sizeof(unmap));
 
 	if (r < 0)
 		return r;
-	if (unmap.argsz < sizeof(unmap))
-		return refuse(EINVAL, "argsz %u, at least %zu", unmap.argsz,
-			      sizeof(unmap));
 	if (unmap.flags & ~VFIO_DMA_UNMAP_FLAG_ALL)
 		return refuse(EINVAL, "UNMAP_DMA: unknown flags %#x",
 			      unmap.flags & ~VFIO_DMA_UNMAP_FLAG_ALL);
@@ -341,9 +335,8 @@ static int64_t container_ioctl(struct request *req)
 	unsigned int cmd = (unsigned int)req->hdr.arg[0];
 	enum iommu_type type;
 
-	/* the rest is the IOMMU's, and may depend on who is attached */
-	if (cmd != VFIO_IOMMU_MAP_DMA && cmd != VFIO_IOMMU_UNMAP_DMA)
-		server_settle(req->server);
+	/* whether there is an IOMMU depends on which groups are attached */
+	server_settle(req->server);
 	for (size_t i = 0; i < ARRAY_SIZE(container_rows); i++)
 		if (container_rows[i].cmd == cmd)
 			return dispatch_ioctl(req, container_rows,
@@ -360,11 +353,16 @@ static int64_t container_ioctl(struct request *req)
 	return r;
 }
 
-static void container_stat(struct file *f, struct sv_stat *st)
+void container_node_stat(struct sv_stat *st)
 {
 	st->mode = S_IFCHR | 0666;
 	st->nlink = 1;
-	st->rdev = makedev(10, CONTAINER_MINOR);
+	st->rdev = makedev(MISC_MAJOR, CONTAINER_MINOR);
+}
+
+static void container_stat(struct file *f, struct sv_stat *st)
+{
+	container_node_stat(st);
 }
 
 static void container_release(struct file *f)
@@ -385,8 +383,7 @@ int64_t container_file_open(struct request *req, bool cloexec)
 
 	if (r < 0)
 		return r;
-	r = server_open(req, &container_ops, c, NULL, "/dev/vfio/vfio",
-			cloexec);
+	r = server_open(req, &container_ops, c, NULL, CONTAINER_PATH, cloexec);
 	if (r < 0)
 		container_put(c);
 	return r;

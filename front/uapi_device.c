@@ -19,21 +19,12 @@ static struct sv_dev *device_of_req(const struct request *req)
 	return req->file->object;
 }
 
-static int argsz_check(uint32_t argsz, size_t min)
-{
-	if (argsz >= min)
-		return 0;
-	return refuse(EINVAL, "argsz %u, at least %zu", argsz, min);
-}
-
 static int64_t get_info(struct request *req)
 {
 	struct vfio_device_info info = {0};
-	size_t min = offsetof(struct vfio_device_info, cap_offset);
-	int r = req_copy_in(req, ioctl_arg(req), &info, min);
+	int r = ioctl_copy_in(req, &info,
+			      offsetof(struct vfio_device_info, cap_offset));
 
-	if (r == 0)
-		r = argsz_check(info.argsz, min);
 	if (r < 0)
 		return r;
 	info.flags = VFIO_DEVICE_FLAGS_PCI;
@@ -76,10 +67,8 @@ static int64_t get_region_info(struct request *req)
 {
 	struct vfio_region_info info;
 	struct device_region region;
-	int r = req_copy_in(req, ioctl_arg(req), &info, sizeof(info));
+	int r = ioctl_copy_in(req, &info, sizeof(info));
 
-	if (r == 0)
-		r = argsz_check(info.argsz, sizeof(info));
 	if (r == 0)
 		r = device_region(device_of_req(req), info.index, &region);
 	if (r < 0)
@@ -97,10 +86,8 @@ static int64_t get_irq_info(struct request *req)
 {
 	struct vfio_irq_info info;
 	struct irq_info irq;
-	int r = req_copy_in(req, ioctl_arg(req), &info, sizeof(info));
+	int r = ioctl_copy_in(req, &info, sizeof(info));
 
-	if (r == 0)
-		r = argsz_check(info.argsz, sizeof(info));
 	if (r == 0)
 		r = irq_get_info(device_of_req(req)->irq, info.index, &irq);
 	if (r < 0)
@@ -181,10 +168,8 @@ static int64_t set_irqs(struct request *req)
 {
 	struct vfio_irq_set set;
 	size_t head = offsetof(struct vfio_irq_set, data), bytes;
-	int r = req_copy_in(req, ioctl_arg(req), &set, head);
+	int r = ioctl_copy_in(req, &set, head);
 
-	if (r == 0)
-		r = argsz_check(set.argsz, head);
 	if (r == 0)
 		r = irq_check(device_of_req(req)->irq, set.flags, set.index,
 			      set.start, set.count, set.argsz - head, &bytes);
@@ -286,10 +271,8 @@ static int64_t feature(struct request *req)
 	const uint32_t both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
 	struct vfio_device_feature f;
 	size_t head = sizeof(f);
-	int r = req_copy_in(req, ioctl_arg(req), &f, head);
+	int r = ioctl_copy_in(req, &f, head);
 
-	if (r == 0)
-		r = argsz_check(f.argsz, head);
 	if (r < 0)
 		return r;
 	if (f.flags & ~known)

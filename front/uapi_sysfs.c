@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Files of /sys that do something: a table of names, each with what reading
- * and writing means. The rest of the tree is real files (daemon/tree.h).
+ * and writing means. The rest of the tree is real files (front/tree.h).
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
-#include "daemon/show.h"
-#include "daemon/tree.h"
 #include "front/dispatch.h"
+#include "front/show.h"
+#include "front/tree.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 
@@ -44,6 +44,21 @@ static int written_text(struct request *req, char *text, size_t size)
 	return (int)len;
 }
 
+/* The same where sysfs takes a number, in any base. */
+static int written_number(struct request *req, unsigned long *ret_n)
+{
+	char text[32], *end;
+	int len = written_text(req, text, sizeof(text));
+
+	if (len < 0)
+		return len;
+	errno = 0;
+	*ret_n = strtoul(text, &end, 0);
+	if (!isdigit((unsigned char)text[0]) || *end || errno)
+		return refuse(EINVAL, "\"%s\" is no number", text);
+	return len;
+}
+
 static int64_t config_file_read(struct request *req, struct machine_dev *md,
 				uint64_t pos, size_t count)
 {
@@ -65,13 +80,13 @@ static int64_t config_file_write(struct request *req, struct machine_dev *md,
 static int64_t reset_write(struct request *req, struct machine_dev *md,
 			   uint64_t pos)
 {
-	char text[32];
-	int len = written_text(req, text, sizeof(text));
+	unsigned long n;
+	int len = written_number(req, &n);
 
 	if (len < 0)
 		return len;
-	if (strtoul(text, NULL, 0) != 1)
-		return refuse(EINVAL, "reset: \"%s\"; write 1", text);
+	if (n != 1)
+		return refuse(EINVAL, "reset: %lu; write 1", n);
 
 	int r = device_reset(md->dev);
 
@@ -159,12 +174,10 @@ static int64_t remove_write(struct request *req, struct machine_dev *md,
 			    uint64_t pos)
 {
 	const struct server_conf *conf = server_conf(req->server);
-	char text[32];
-	int len = written_text(req, text, sizeof(text));
+	unsigned long n;
+	int len = written_number(req, &n);
 
-	if (len < 0)
-		return len;
-	if (strtoul(text, NULL, 0) == 0)
+	if (len < 0 || n == 0)
 		return len;
 	server_settle(req->server);
 
@@ -180,10 +193,10 @@ static int64_t rescan_write(struct request *req, struct machine_dev *unused,
 			    uint64_t pos)
 {
 	const struct server_conf *conf = server_conf(req->server);
-	char text[32];
-	int len = written_text(req, text, sizeof(text));
+	unsigned long n;
+	int len = written_number(req, &n);
 
-	if (len < 0)
+	if (len < 0 || n == 0)
 		return len;
 	for (size_t i = 0; i < conf->machine->n_devs; i++) {
 		struct machine_dev *md = &conf->machine->dev[i];
@@ -279,27 +292,8 @@ int64_t sysfs_file_open(struct request *req, const char *path, bool cloexec)
 			   cloexec);
 }
 
-static void chr_stat(struct sv_stat *st, unsigned int mode, uint64_t rdev)
+int sysfs_node_stat(struct server *s, const char *path, struct sv_stat *st)
 {
-	st->mode = S_IFCHR | mode;
-	st->nlink = 1;
-	st->rdev = rdev;
-}
-
-int node_stat(struct server *s, const char *path, struct sv_stat *st)
-{
-	unsigned int id;
-	int end = 0;
-
-	if (!strcmp(path, "/dev/vfio/vfio")) {
-		chr_stat(st, 0666, makedev(10, 196));
-		return 0;
-	}
-	if (sscanf(path, "/dev/vfio/%u%n", &id, &end) == 1 && !path[end]) {
-		chr_stat(st, 0600, makedev(GROUP_MAJOR, id));
-		return 0;
-	}
-
 	struct machine_dev *md = sysfs_device(s, path);
 	const struct sysfs_row *row = sysfs_row(path, md);
 

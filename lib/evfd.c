@@ -17,7 +17,8 @@
  * undo when a thread ends. Completions are of no interest; they are thrown
  * away when the ring is full of them. The context is asked for once: if the
  * host refuses it (fs.aio-max-nr, a seccomp filter, no aio at all), signals
- * are poll(2) and write(2) from then on.
+ * are poll(2) and write(2) from then on. evfd_probe() finds that out by a
+ * signal to an eventfd of its own, as nobody may log where signals are sent.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,23 +28,29 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/evfd.h"
 
 #define RING_SIZE    256 /* requests between two reaps, about */
 #define SUBMIT_TRIES 4	 /* other threads may refill a reaped ring */
 
 static pthread_once_t ring_once = PTHREAD_ONCE_INIT;
-static aio_context_t ring; /* 0: there is none; immutable after ring_once */
+/* immutable after ring_once */
+static aio_context_t ring; /* 0: there is none */
+static int ring_error;	   /* then, why */
 
 static void ring_setup(void)
 {
-	if (syscall(SYS_io_setup, RING_SIZE, &ring) < 0)
+	if (syscall(SYS_io_setup, RING_SIZE, &ring) < 0) {
+		ring_error = -errno;
 		ring = 0;
+	}
 }
 
 static void ring_reap(void)
@@ -57,7 +64,8 @@ static void ring_reap(void)
 	while (n == 64);
 }
 
-static bool signal_by_aio(int fd)
+/* Return: 0; -errno: not this way. */
+static int signal_by_aio(int fd)
 {
 	struct iocb cb = {
 		.aio_lio_opcode = IOCB_CMD_PREAD,
@@ -69,15 +77,15 @@ static bool signal_by_aio(int fd)
 
 	pthread_once(&ring_once, ring_setup);
 	if (!ring)
-		return false;
+		return ring_error;
 	for (int i = 0; i < SUBMIT_TRIES; i++) {
 		if (syscall(SYS_io_submit, ring, 1, &list) == 1)
-			return true;
+			return 0;
 		if (errno != EAGAIN)
-			return false;
+			return -errno;
 		ring_reap();
 	}
-	return false;
+	return -EAGAIN;
 }
 
 static void signal_by_write(int fd)
@@ -94,9 +102,16 @@ void evfd_signal(int fd)
 {
 	int saved = errno;
 
-	if (!signal_by_aio(fd))
+	if (signal_by_aio(fd) < 0)
 		signal_by_write(fd);
 	errno = saved;
+}
+
+int evfd_probe(void)
+{
+	_cleanup_(closep) int fd = eventfd(0, EFD_CLOEXEC);
+
+	return fd < 0 ? 0 : signal_by_aio(fd);
 }
 
 bool evfd_drain(int fd)

@@ -22,6 +22,15 @@
 void evfd_signal(int fd);
 
 /**
+ * evfd_probe() - Can signals here be what evfd_signal() promises?
+ *
+ * Context: any thread, no lock; for whoever tells the user, once.
+ * Return: 0, also when it cannot tell; -errno: the host offers no aio, and full
+ * counters lose signals.
+ */
+int evfd_probe(void);
+
+/**
  * evfd_drain() - Take from an eventfd's counter without blocking
  * @fd: an eventfd
  *

@@ -20,9 +20,15 @@ enum {
 	HOW_SWAP = 2,
 };
 
-#define ROW(name, what)	      {ZYDIS_MNEMONIC_##name, INSN_##what, 0}
-#define ROW_H(name, what, how) {ZYDIS_MNEMONIC_##name, INSN_##what, how}
-#define ROW_V(name, what)      ROW(name, what), ROW(V##name, what)
+#define ROW(name, what)                                                        \
+	{                                                                      \
+		ZYDIS_MNEMONIC_##name, INSN_##what, 0                          \
+	}
+#define ROW_H(name, what, how)                                                 \
+	{                                                                      \
+		ZYDIS_MNEMONIC_##name, INSN_##what, how                        \
+	}
+#define ROW_V(name, what) ROW(name, what), ROW(V##name, what)
 
 static const struct row rows[] = {
 	ROW(MOV, MOV),
@@ -270,9 +276,9 @@ static int take_string(const ZydisDecodedInstruction *in,
 		    ops[i].mem.segment == ZYDIS_REGISTER_GS)
 			return -EINVAL;
 	}
-	insn->rep = in->attributes &
-		    (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-		     ZYDIS_ATTRIB_HAS_REPNE);
+	insn->rep =
+		in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
+				  ZYDIS_ATTRIB_HAS_REPNE);
 	insn->size = (uint8_t)(ops[0].size / BITS_PER_BYTE);
 	insn->to_mem = insn->op != INSN_LODS;
 	insn->addr = insn->op == INSN_LODS ? rsi : rdi;

@@ -83,9 +83,11 @@ EXPORT struct dirent *readdir(DIR *dir)
 
 EXPORT struct dirent64 *readdir64(DIR *dir) __attribute__((alias("readdir")));
 
-static __attribute__((noinline)) int
-scandir_mapped(const char *path, struct dirent ***list, filter_fn *filter,
-	       order_fn *order, bool *ret_mapped)
+static __attribute__((noinline)) int scandir_mapped(const char *path,
+						    struct dirent ***list,
+						    filter_fn *filter,
+						    order_fn *order,
+						    bool *ret_mapped)
 {
 	struct shim_path p;
 	int n, r = path_map(path, &p);

@@ -9,13 +9,13 @@
 #include "shim/emulate.h"
 #include "shim/xstate.h"
 
-#define FLAG_CF	   0x001u
-#define FLAG_PF	   0x004u
-#define FLAG_AF	   0x010u
-#define FLAG_ZF	   0x040u
-#define FLAG_SF	   0x080u
-#define FLAG_DF	   0x400u
-#define FLAG_OF	   0x800u
+#define FLAG_CF	    0x001u
+#define FLAG_PF	    0x004u
+#define FLAG_AF	    0x010u
+#define FLAG_ZF	    0x040u
+#define FLAG_SF	    0x080u
+#define FLAG_DF	    0x400u
+#define FLAG_OF	    0x800u
 #define FLAGS_ARITH (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 #define LANE 8
@@ -187,14 +187,8 @@ static bool condition(const mcontext_t *mc, unsigned int cond)
 	unsigned int f = get_flags(mc);
 	bool less = !(f & FLAG_SF) != !(f & FLAG_OF);
 	const bool met[] = {
-		f & FLAG_OF,
-		f & FLAG_CF,
-		f & FLAG_ZF,
-		f & (FLAG_CF | FLAG_ZF),
-		f & FLAG_SF,
-		f & FLAG_PF,
-		less,
-		less || f & FLAG_ZF,
+		f & FLAG_OF, f & FLAG_CF, f & FLAG_ZF, f & (FLAG_CF | FLAG_ZF),
+		f & FLAG_SF, f & FLAG_PF, less,	       less || f & FLAG_ZF,
 	};
 
 	return met[cond >> 1] != (cond & 1);
@@ -374,8 +368,8 @@ static int vec_store(const struct insn *insn, mcontext_t *mc,
 	int r = 0;
 
 	for (unsigned int at = 0; at < insn->size && r == 0; at += LANE) {
-		uint64_t v = xstate_get(mc->fpregs, insn->reg,
-					first + at / LANE);
+		uint64_t v =
+			xstate_get(mc->fpregs, insn->reg, first + at / LANE);
 
 		r = bus->store(bus->arg, insn->addr + at, piece(insn),
 			       cut(v, piece(insn)));

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DIR_MAX 4096
 
@@ -74,6 +75,9 @@ static void init_once(void)
 {
 	int not_yet = INIT_NOT_YET;
 
+	/* a sanitizer starts before libc does: the answer has to wait */
+	if (!environ)
+		return;
 	if (!atomic_compare_exchange_strong(&init_state, &not_yet,
 					    INIT_RUNNING))
 		return;

@@ -29,8 +29,6 @@ DEFINE_NEXT(__getcwd_chk);
 DEFINE_NEXT(get_current_dir_name);
 DEFINE_NEXT(chdir);
 
-#define SOCKET_MARK "socket:["
-
 /* Gives a link's contents as readlink() does: cut, without a NUL. */
 static long give(const char *text, char *buf, size_t size)
 {
@@ -41,30 +39,34 @@ static long give(const char *text, char *buf, size_t size)
 	return shim_copy_out(buf, text, n) ? -EFAULT : (long)n;
 }
 
-static bool begins_with(const char *buf, long n, const char *mark)
+/* Letters that can name a descriptor: /proc/self/fd/3, or 3 beside one. */
+static bool names_fd(const char *path)
 {
-	size_t len = strlen(mark);
-
-	return (size_t)n < len ? n > 0 && !memcmp(buf, mark, (size_t)n)
-			       : !memcmp(buf, mark, len);
+	return !strncmp(path, "/proc/", 6) ||
+	       (path[0] >= '0' && path[0] <= '9');
 }
 
-/* One of our sockets is shown as what it stands for. */
-static __attribute__((noinline)) long repair_socket(int dir, const char *path,
-						    char *buf, size_t size,
-						    long n)
+/*
+ * One of our sockets is shown as what it stands for. Asked before the host is,
+ * since that would leave the end of its longer answer in the buffer.
+ */
+static __attribute__((noinline)) bool readlink_own(int dir, const char *path,
+						   char *buf, size_t size,
+						   long *ret_r)
 {
 	char what[SHIM_WHAT_MAX];
-	int fd = path_own_fd(dir, path);
+	int fd = shim_active() ? path_own_fd(dir, path) : -1;
 
 	if (fd < 0 || shim_peer(fd, what))
-		return n;
-	return give(what, buf, size);
+		return false;
+	*ret_r = size ? give(what, buf, size) : -EINVAL;
+	return true;
 }
 
 /* The host showed a path, maybe cut off: in the tree, show it without root. */
-static __attribute__((noinline)) long
-repair_path(int dir, const char *path, char *buf, size_t size, long n)
+static __attribute__((noinline)) long repair_path(int dir, const char *path,
+						  char *buf, size_t size,
+						  long n)
 {
 	char whole[PATH_ROOT_MAX + PATH_SEEN_MAX];
 	long r = SYS(readlinkat, dir, path, whole, sizeof(whole) - 1);
@@ -82,8 +84,6 @@ static long repair(int dir, const char *path, char *buf, size_t size, long n)
 {
 	if (n <= 0 || !shim_active())
 		return n;
-	if (begins_with(buf, n, SOCKET_MARK))
-		return repair_socket(dir, path, buf, size, n);
 	/* only /proc has links that follow what they name */
 	if (buf[0] == '/' &&
 	    (!strncmp(path, "/proc/", 6) || path_own_fd(dir, path) >= 0))
@@ -91,8 +91,9 @@ static long repair(int dir, const char *path, char *buf, size_t size, long n)
 	return n;
 }
 
-static __attribute__((noinline)) bool
-readlink_mapped(const char *path, char *buf, size_t size, long *ret_r)
+static __attribute__((noinline)) bool readlink_mapped(const char *path,
+						      char *buf, size_t size,
+						      long *ret_r)
 {
 	struct shim_path p;
 	int r = path_map(path, &p);
@@ -103,11 +104,20 @@ readlink_mapped(const char *path, char *buf, size_t size, long *ret_r)
 	return true;
 }
 
+/* Is the answer not the host's? Then it is in *ret_r. */
+static bool readlink_ours(int dir, const char *path, char *buf, size_t size,
+			  long *ret_r)
+{
+	return (path_maybe(path) && readlink_mapped(path, buf, size, ret_r)) ||
+	       ((uintptr_t)path > 4095 && names_fd(path) &&
+		readlink_own(dir, path, buf, size, ret_r));
+}
+
 long shim_readlinkat(int dir, const char *path, char *buf, size_t size)
 {
 	long r;
 
-	if (path_maybe(path) && readlink_mapped(path, buf, size, &r))
+	if (readlink_ours(dir, path, buf, size, &r))
 		return r;
 	r = SYS(readlinkat, dir, path, buf, size);
 	return repair(dir, path, buf, size, r);
@@ -117,7 +127,7 @@ EXPORT ssize_t readlink(const char *path, char *buf, size_t size)
 {
 	long r;
 
-	if (path_maybe(path) && readlink_mapped(path, buf, size, &r))
+	if (readlink_ours(AT_FDCWD, path, buf, size, &r))
 		return shim_ret(r);
 	r = NEXT(readlink)(path, buf, size);
 	return r < 0 ? r : shim_ret(repair(AT_FDCWD, path, buf, size, r));
@@ -127,7 +137,7 @@ EXPORT ssize_t readlinkat(int dir, const char *path, char *buf, size_t size)
 {
 	long r;
 
-	if (path_maybe(path) && readlink_mapped(path, buf, size, &r))
+	if (readlink_ours(dir, path, buf, size, &r))
 		return shim_ret(r);
 	r = NEXT(readlinkat)(dir, path, buf, size);
 	return r < 0 ? r : shim_ret(repair(dir, path, buf, size, r));
@@ -168,8 +178,9 @@ static char *strip(char *result)
 }
 
 /* Links of the tree stay inside, so libc's own resolving does. */
-static __attribute__((noinline)) char *
-realpath_mapped(const char *path, char *resolved, bool *ret_mapped)
+static __attribute__((noinline)) char *realpath_mapped(const char *path,
+						       char *resolved,
+						       bool *ret_mapped)
 {
 	struct shim_path p;
 	int r = path_map(path, &p);

@@ -22,8 +22,9 @@ static mode_t type_of(const char *real)
 {
 	struct stat st;
 
-	return SYS(newfstatat, AT_FDCWD, real, &st, 0) < 0 ? 0
-							   : st.st_mode & S_IFMT;
+	return SYS(newfstatat, AT_FDCWD, real, &st, 0) < 0
+		       ? 0
+		       : st.st_mode & S_IFMT;
 }
 
 long open_tree(const struct shim_path *path, int flags)

@@ -23,12 +23,9 @@ static const struct {
 	const char *name;
 	bool open_ended; /* and every name that begins so */
 } prefixes[] = {
-	{"/dev/vfio", false},
-	{"/dev/iommu", false},
-	{"/sys/bus/pci", false},
-	{"/sys/kernel/iommu_groups", false},
-	{"/sys/class/vfio-dev", false},
-	{"/sys/module/vfio", true},
+	{"/dev/vfio", false},		{"/dev/iommu", false},
+	{"/sys/bus/pci", false},	{"/sys/kernel/iommu_groups", false},
+	{"/sys/class/vfio-dev", false}, {"/sys/module/vfio", true},
 	{"/sys/devices/pci", true},
 };
 
@@ -338,7 +335,8 @@ static const char *behind_own_proc(const char *path)
 			return path + strlen(names[i]);
 	}
 
-	size_t n = (size_t)(path_put_number(pid, (unsigned int)SYS(getpid)) - pid);
+	size_t n =
+		(size_t)(path_put_number(pid, (unsigned int)SYS(getpid)) - pid);
 	return !strncmp(path, pid, n) && path[n] == '/' ? path + n + 1 : NULL;
 }
 
@@ -350,8 +348,8 @@ int path_own_fd(int dir, const char *path)
 	if (absolute(dir, path, abs, sizeof(abs)) < 0)
 		return -1;
 
-	const char *p = strncmp(abs, "/dev/", 5) ? behind_own_proc(abs)
-						 : abs + 5;
+	const char *p =
+		strncmp(abs, "/dev/", 5) ? behind_own_proc(abs) : abs + 5;
 
 	/* a thread's own directory, as links of an open one show it */
 	if (p && !strncmp(p, "task/", 5)) {

@@ -27,10 +27,10 @@
 
 DEFINE_NEXT(sigaction);
 
-#define SLOTS	      32
-#define SIGNALS	      64
+#define SLOTS		32
+#define SIGNALS		64
 #define KERNEL_RESTORER 0x04000000 /* SA_RESTORER, which libc sets */
-#define KERNEL_SET    8 /* bytes of a signal set, the kernel's idea */
+#define KERNEL_SET	8 /* bytes of a signal set, the kernel's idea */
 
 /* A program's action for one of the two, and those it had before. */
 struct actions {
@@ -342,8 +342,7 @@ static void call_handler(int sig, siginfo_t *info, ucontext_t *uc,
 		mask |= set_bit(sig);
 	belief.added |= (uint8_t)bits_fault(mask);
 	mask = (mask | get_set(&uc->uc_sigmask)) & ~both;
-	put_set(&uc->uc_sigmask,
-		get_set(&uc->uc_sigmask) | fault_bits(shown));
+	put_set(&uc->uc_sigmask, get_set(&uc->uc_sigmask) | fault_bits(shown));
 	SYS(rt_sigprocmask, SIG_SETMASK, &mask, NULL, KERNEL_SET);
 
 	sa->sa_sigaction(sig, info, uc);

@@ -99,8 +99,9 @@ long stat_repair(int dir, const char *path, int flags, struct stat *st)
 }
 
 /* Where the path maps; false when it does not. */
-static __attribute__((noinline)) bool
-stat_mapped(const char *path, struct stat *st, int flags, long *ret_r)
+static __attribute__((noinline)) bool stat_mapped(const char *path,
+						  struct stat *st, int flags,
+						  long *ret_r)
 {
 	struct shim_path p;
 	struct sv_stat is;
@@ -250,9 +251,10 @@ static long statx_repair(int dir, const char *path, int flags,
 	return r == -ENOENT ? 0 : r;
 }
 
-static __attribute__((noinline)) bool
-statx_mapped(const char *path, int flags, unsigned int mask, struct statx *stx,
-	     long *ret_r)
+static __attribute__((noinline)) bool statx_mapped(const char *path, int flags,
+						   unsigned int mask,
+						   struct statx *stx,
+						   long *ret_r)
 {
 	struct shim_path p;
 	struct sv_stat is;
@@ -285,8 +287,7 @@ long shim_statx(int dir, const char *path, int flags, unsigned int mask,
 	if (path_maybe(path) && statx_mapped(path, flags, mask, ret_statx, &r))
 		return r;
 	r = SYS(statx, dir, path, flags, mask, ret_statx);
-	return r < 0 ? r
-		     : statx_repair(dir, or_empty(path), flags, ret_statx);
+	return r < 0 ? r : statx_repair(dir, or_empty(path), flags, ret_statx);
 }
 
 EXPORT int statx(int dir, const char *path, int flags, unsigned int mask,

@@ -246,8 +246,9 @@ static FILE *freopen_fd(long fd, const char *mode, FILE *f)
 	return f;
 }
 
-static __attribute__((noinline)) FILE *
-freopen_mapped(const char *path, const char *mode, FILE *f, bool *ret_mapped)
+static __attribute__((noinline)) FILE *freopen_mapped(const char *path,
+						      const char *mode, FILE *f,
+						      bool *ret_mapped)
 {
 	struct shim_path p;
 	int flags = mode_flags(mode);

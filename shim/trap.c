@@ -23,7 +23,7 @@
 
 #define STACK_SIZE (64u << 10)
 #define RETRIES	   1000 /* closed and opened again, each time */
-#define ERR_WRITE  2 /* of a page fault's error code: it was a store */
+#define ERR_WRITE  2	/* of a page fault's error code: it was a store */
 
 /* One fault, from entry to verdict. */
 struct trap {
@@ -51,8 +51,7 @@ static int blame(struct trap *t, int sig, int code, uint64_t addr)
 
 static bool within(const struct shim_vma *vma, uint64_t addr, unsigned int size)
 {
-	return addr >= vma->start && addr < vma->end &&
-	       size <= vma->end - addr;
+	return addr >= vma->start && addr < vma->end && size <= vma->end - addr;
 }
 
 /*
@@ -80,8 +79,8 @@ static int copy_plain(struct trap *t, uint64_t addr, void *buf,
 		if (!(t->vma.prot & need))
 			return blame(t, SIGSEGV, SEGV_ACCERR, addr);
 		if (!t->vma.bar ||
-		    shim_rpc_fault(t->vma.name, t->vma.off + addr - t->vma.start,
-				   write))
+		    shim_rpc_fault(t->vma.name,
+				   t->vma.off + addr - t->vma.start, write))
 			break;
 	}
 	return blame(t, SIGBUS, BUS_ADRERR, addr);
@@ -106,7 +105,7 @@ static int access_trapped(struct trap *t, uint64_t addr, unsigned int size,
 }
 
 static int touch(struct trap *t, uint64_t addr, unsigned int size, bool write,
-		  uint64_t *value)
+		 uint64_t *value)
 {
 	if (!within(&t->vma, addr, size) && shim_in_bars(addr, size))
 		(void)shim_vma_find(addr, &t->vma);
@@ -202,8 +201,7 @@ static void on_closed_bar(struct trap *t)
 	uint64_t addr = (uint64_t)(uintptr_t)t->info->si_addr;
 	bool write = t->uc->uc_mcontext.gregs[REG_ERR] & ERR_WRITE;
 
-	t->forward = t->info->si_code != BUS_ADRERR ||
-		     !is_bar(addr, &t->vma) ||
+	t->forward = t->info->si_code != BUS_ADRERR || !is_bar(addr, &t->vma) ||
 		     shim_rpc_fault(t->vma.name,
 				    t->vma.off + addr - t->vma.start, write);
 }
@@ -237,8 +235,7 @@ static void call_on(void *top, struct trap *t)
 /* Could it be ours: not knowing costs a stack, so two compares come first. */
 static bool concerns_us(const siginfo_t *info)
 {
-	return info->si_code > 0 &&
-	       shim_in_bars((uintptr_t)info->si_addr, 1);
+	return info->si_code > 0 && shim_in_bars((uintptr_t)info->si_addr, 1);
 }
 
 /* False: the fault is dealt with. */

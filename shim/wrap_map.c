@@ -12,6 +12,8 @@ DEFINE_NEXT(mmap);
 DEFINE_NEXT(mprotect);
 DEFINE_NEXT(madvise);
 DEFINE_NEXT(mremap);
+DEFINE_NEXT(mlock);
+DEFINE_NEXT(mlock2);
 
 /* Addresses above LONG_MAX are not a program's: below zero is an error. */
 static void *ret_address(long r)
@@ -65,4 +67,19 @@ EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 		return NEXT(mremap)(old, old_len, new_len, flags, to);
 	return ret_address(map_mremap((uintptr_t)old, old_len, new_len, flags,
 				      (uintptr_t)to));
+}
+
+/* Linux locks nothing of a device mapping, and says so by succeeding. */
+EXPORT int mlock(const void *addr, size_t len)
+{
+	if (!shim_in_bars((uintptr_t)addr, len))
+		return NEXT(mlock)(addr, len);
+	return 0;
+}
+
+EXPORT int mlock2(const void *addr, size_t len, unsigned int flags)
+{
+	if (!shim_in_bars((uintptr_t)addr, len))
+		return NEXT(mlock2)(addr, len, flags);
+	return 0;
 }

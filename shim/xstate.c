@@ -10,17 +10,17 @@
 
 #include "shim/xstate.h"
 
-#define LANE	     8
-#define XMM_LANES    2
-#define YMM_LANES    4
-#define SW_BYTES_OFF 464 /* of the FXSAVE area: left to software */
+#define LANE	      8
+#define XMM_LANES     2
+#define YMM_LANES     4
+#define SW_BYTES_OFF  464 /* of the FXSAVE area: left to software */
 #define XSTATE_BV_OFF 512
-#define CPUID_XSTATE 0xd
+#define CPUID_XSTATE  0xd
 
 enum component {
-	COMP_YMM_HI = 2,  /* upper halves of ymm0-15 */
-	COMP_ZMM_HI = 6,  /* upper halves of zmm0-15 */
-	COMP_HI16 = 7,	  /* zmm16-31 */
+	COMP_YMM_HI = 2, /* upper halves of ymm0-15 */
+	COMP_ZMM_HI = 6, /* upper halves of zmm0-15 */
+	COMP_HI16 = 7,	 /* zmm16-31 */
 	COMP_END,
 };
 
@@ -40,8 +40,8 @@ void xstate_init(void)
 	if (!__get_cpuid(1, &b, &c, &size, &d) || !(size & bit_OSXSAVE))
 		return;
 	for (size_t i = 0; i < sizeof(wanted); i++) {
-		if (!__get_cpuid_count(CPUID_XSTATE, wanted[i], &size, &off,
-				       &c, &d))
+		if (!__get_cpuid_count(CPUID_XSTATE, wanted[i], &size, &off, &c,
+				       &d))
 			return;
 		places[wanted[i]] = (struct place){size, off};
 	}
@@ -89,7 +89,8 @@ static bool legacy(unsigned int reg, unsigned int lane)
 uint64_t xstate_get(const struct _libc_fpstate *fp, unsigned int reg,
 		    unsigned int lane)
 {
-	const uint8_t *from = (const uint8_t *)&fp->_xmm[reg & 15] + lane * LANE;
+	const uint8_t *from =
+		(const uint8_t *)&fp->_xmm[reg & 15] + lane * LANE;
 	uint64_t value, bv;
 
 	if (!legacy(reg, lane)) {

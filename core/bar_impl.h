@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files behind core/bar.h share. */
+#ifndef SOFTVFIO_CORE_BAR_IMPL_H
+#define SOFTVFIO_CORE_BAR_IMPL_H
+
+#include "core/bar.h"
+
+/** bar_drop_kept() - the contents are in the view again, or not wanted */
+void bar_drop_kept(struct bar *bar);
+
+/** bar_guard_add(), bar_guard_remove() - a view that may be damaged */
+void bar_guard_add(struct bar *bar);
+void bar_guard_remove(struct bar *bar);
+
+#endif

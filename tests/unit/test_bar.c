@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* core/bar.h: which mappings live, and closing and opening under a mapper. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/bar.h"
+
+#define SIZE (1u << 20)
+
+struct fixture {
+	struct bar bar;
+	uint8_t *p; /* a program's mapping */
+};
+
+static __thread sigjmp_buf landing;
+static __thread volatile bool expected;
+
+static void on_sigbus(int sig)
+{
+	if (expected)
+		siglongjmp(landing, 1);
+	signal(sig, SIG_DFL);
+}
+
+/* cmocka puts its own handler around every test. */
+static void catch_sigbus(void)
+{
+	struct sigaction sa = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER};
+
+	sigaction(SIGBUS, &sa, NULL);
+}
+
+/* Does a load from @p get SIGBUS? */
+static bool faults(const volatile uint8_t *p)
+{
+	catch_sigbus();
+	if (sigsetjmp(landing, 1)) {
+		expected = false;
+		return true;
+	}
+	expected = true;
+	(void)*p;
+	expected = false;
+	return false;
+}
+
+static uint8_t *map(struct bar *bar, uint64_t owner)
+{
+	int fd;
+
+	assert_int_equal(bar_map(bar, owner, getpid(), 0, SIZE, &fd), 0);
+	void *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	close(fd);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	return p;
+}
+
+static int set_up(void **state)
+{
+	static struct fixture f;
+	const struct sv_bar shape = {
+		.size = SIZE,
+		.kind = SV_BAR_MEM32,
+		.access = SV_ACCESS_DIRECT,
+	};
+	assert_int_equal(bar_init(&f.bar, "bar", &shape, -1), 0);
+	f.p = map(&f.bar, 1);
+	*state = &f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	munmap(f->p, SIZE);
+	bar_done(&f->bar);
+	return 0;
+}
+
+static void a_mapping_lives_until_its_last_page_goes(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *p = map(&f->bar, 2);
+
+	assert_true(bar_mapped(&f->bar, 2));
+	munmap(p, SIZE / 2);
+	assert_true(bar_mapped(&f->bar, 2));
+	munmap(p + SIZE / 2, SIZE / 2);
+	assert_false(bar_mapped(&f->bar, 2));
+	assert_true(bar_mapped(&f->bar, 1));
+}
+
+static void a_forked_mapping_lives_as_long_as_the_child(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *p = map(&f->bar, 2);
+	int hold[2];
+
+	assert_int_equal(pipe(hold), 0);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char c;
+
+		close(hold[1]);
+		_exit(read(hold[0], &c, 1) == 0 ? 0 : 1);
+	}
+	close(hold[0]);
+	munmap(p, SIZE);
+	assert_true(bar_mapped(&f->bar, 2));
+	close(hold[1]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_false(bar_mapped(&f->bar, 2));
+}
+
+static void closing_unmaps_every_page_and_opening_brings_it_back(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p[0] = 1;
+	f->p[SIZE - 1] = 2;
+	bar_close(&f->bar);
+	assert_true(faults(f->p));
+	assert_true(faults(f->p + SIZE - 1));
+	assert_true(faults(f->p + SIZE / 2)); /* never touched before */
+	assert_int_equal(f->bar.mem[0], 1);   /* the model still sees it */
+	f->bar.mem[1] = 3;
+	bar_close(&f->bar); /* again: nothing */
+	bar_open(&f->bar);
+	assert_false(faults(f->p));
+	assert_int_equal(f->p[0], 1);
+	assert_int_equal(f->p[1], 3);
+	assert_int_equal(f->p[SIZE - 1], 2);
+	bar_open(&f->bar);
+	assert_true(bar_mapped(&f->bar, 1));
+}
+
+static void a_mapping_made_while_closed_works_when_open(void **state)
+{
+	struct fixture *f = *state;
+
+	bar_close(&f->bar);
+	uint8_t *late = map(&f->bar, 3);
+
+	assert_true(faults(late));
+	bar_open(&f->bar);
+	late[5] = 9;
+	assert_int_equal(f->p[5], 9);
+	munmap(late, SIZE);
+}
+
+static void clearing_works_open_and_closed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p[7] = 1;
+	bar_clear(&f->bar);
+	assert_int_equal(f->p[7], 0);
+	f->p[7] = 1;
+	bar_close(&f->bar);
+	bar_clear(&f->bar);
+	bar_open(&f->bar);
+	assert_int_equal(f->p[7], 0);
+}
+
+/* ThreadSanitizer delays signals, and this is about when they come. */
+#ifndef __SANITIZE_THREAD__
+
+struct storm {
+	volatile uint64_t *word;
+	_Atomic uint64_t stored; /* highest stamp whose store has retired */
+	_Atomic bool stop;
+};
+
+/* Counts upwards in the BAR; waits out each time it is closed. */
+static void *storm(void *arg)
+{
+	struct storm *s = arg;
+	volatile uint64_t n = 0;
+
+	while (!atomic_load(&s->stop)) {
+		if (sigsetjmp(landing, 1)) {
+			expected = false;
+			sched_yield();
+			continue;
+		}
+		expected = true;
+		*s->word = n + 1;
+		expected = false;
+		n = n + 1;
+		atomic_store(&s->stored, n);
+	}
+	return NULL;
+}
+
+static void no_retired_store_is_lost_and_none_lands_while_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct storm s = {.word = (uint64_t *)f->p};
+	pthread_t thread;
+
+	catch_sigbus();
+	assert_int_equal(pthread_create(&thread, NULL, storm, &s), 0);
+	for (int i = 0; i < 2000; i++) {
+		bar_close(&f->bar);
+		uint64_t stored = atomic_load(&s.stored);
+		uint64_t kept = *(uint64_t *)f->bar.mem;
+
+		/* one may have retired without being counted yet */
+		assert_true(kept >= stored);
+		assert_true(kept <= atomic_load(&s.stored) + 1);
+		bar_open(&f->bar);
+	}
+	atomic_store(&s.stop, true);
+	pthread_join(thread, NULL);
+}
+
+#endif
+
+static void a_program_that_truncates_its_bar_harms_itself_only(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	assert_int_equal(bar_guard_init(), 0);
+	assert_int_equal(bar_map(&f->bar, 4, getpid(), 0, SIZE, &fd), 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	f->bar.mem[0] = 1; /* not the end of the daemon */
+	assert_int_equal(f->bar.mem[0], 1);
+	bar_clear(&f->bar); /* a reset heals it */
+	f->bar.mem[0] = 5;
+	assert_int_equal(f->p[0], 5);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(a_mapping_lives_until_its_last_page_goes),
+		T(a_forked_mapping_lives_as_long_as_the_child),
+		T(closing_unmaps_every_page_and_opening_brings_it_back),
+		T(a_mapping_made_while_closed_works_when_open),
+		T(clearing_works_open_and_closed),
+#ifndef __SANITIZE_THREAD__
+		T(no_retired_store_is_lost_and_none_lands_while_closed),
+#endif
+		T(a_program_that_truncates_its_bar_harms_itself_only),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,775 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The IOVA table: type1's errno in type1's order, unmap's three tempers, what
+ * DMA may and may not reach, and that nothing is written once unmap returned.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/ioas.h"
+#include "lib/cleanup.h"
+#include "lib/refuse.h"
+
+#define PAGE	    4096ull
+#define RW	    (IOAS_READ | IOAS_WRITE)
+#define DEADLINE_NS 10000000000ull
+
+/* A memfd, our own view of it, and its struct mem. */
+struct ram {
+	int fd;
+	uint64_t len;
+	uint8_t *bytes;
+	struct mem *mem;
+};
+
+static void ram_init(struct ram *ram, uint64_t len)
+{
+	ram->fd = memfd_create("test", MFD_CLOEXEC);
+	ram->len = len;
+	assert_true(ram->fd >= 0);
+	assert_int_equal(ftruncate(ram->fd, (off_t)len), 0);
+	ram->bytes =
+		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, ram->fd, 0);
+	assert_true(ram->bytes != MAP_FAILED);
+	assert_int_equal(mem_file(ram->fd, true, len, &ram->mem), 0);
+}
+
+static void ram_done(struct ram *ram)
+{
+	mem_put(ram->mem);
+	munmap(ram->bytes, ram->len);
+	close(ram->fd);
+}
+
+static struct ioas *new_ioas(uint32_t max)
+{
+	struct ioas *ioas = NULL;
+
+	assert_int_equal(ioas_new(max, &ioas), 0);
+	return ioas;
+}
+
+/* Map to @off of @ram; vaddr is 1 GiB + off, so that it is told from iova. */
+static int map(struct ioas *ioas, struct ram *ram, uint64_t iova, uint64_t size,
+	       uint32_t prot, uint64_t off)
+{
+	struct mem_seg seg = {mem_get(ram->mem), off, size};
+	int r = ioas_map(ioas, (1ull << 30) + off, iova, size, prot, &seg, 1);
+
+	if (r < 0)
+		mem_put(seg.mem);
+	return r;
+}
+
+static uint64_t unmap(struct ioas *ioas, enum ioas_unmap_mode mode,
+		      uint64_t iova, uint64_t size)
+{
+	uint64_t n = ~0ull;
+
+	assert_int_equal(ioas_unmap(ioas, mode, iova, size, &n), 0);
+	return n;
+}
+
+static int unmap_error(struct ioas *ioas, enum ioas_unmap_mode mode,
+		       uint64_t iova, uint64_t size)
+{
+	uint64_t n = 12345;
+	int r = ioas_unmap(ioas, mode, iova, size, &n);
+
+	assert_true(r < 0);
+	assert_int_equal(n, 12345); /* output only on success */
+	return r;
+}
+
+/* --- map --- */
+
+static void map_refuses_in_type1_order(void **state)
+{
+	static const struct {
+		uint64_t vaddr, iova, size;
+		uint32_t prot;
+		int err;
+	} row[] = {
+		/* each row is wrong in every later way too */
+		{~0xfffull + 1, ~0ull, 0, 0, EINVAL},
+		{1, ~0xfffull, 0x2001, 0, EOVERFLOW},
+		{~0xfffull, 1, 0x2001, 0, EOVERFLOW},
+		{1, 0x10001, 0x1001, 0, EINVAL},
+		{1, 0x10001, 0x1001, 4, EINVAL},
+		{0, 0x10000, 0x1001, RW, EINVAL},
+		{0, 0x10001, 0x1000, RW, EINVAL},
+		{1, 0x10000, 0x1000, RW, EINVAL},
+		{0, 0x10000, 1ull << 60, RW, EEXIST}, /* full, out of range */
+		{0, 0xf000, 0x2000, RW, EEXIST},
+		{0, 0x11000, 0x1000, RW, EEXIST},
+		{0, 1ull << 60, 0x1000, RW, ENOSPC}, /* out of range */
+	};
+	struct ioas *ioas = new_ioas(1);
+	char text[REFUSAL_MAX];
+	struct ram ram;
+
+	ram_init(&ram, 2 * PAGE);
+	assert_int_equal(map(ioas, &ram, 0x10000, 2 * PAGE, RW, 0), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(row); i++) {
+		struct mem_seg seg = {ram.mem, 0, row[i].size};
+
+		assert_int_equal(ioas_check_map(ioas, row[i].vaddr, row[i].iova,
+						row[i].size, row[i].prot),
+				 -row[i].err);
+		assert_int_equal(refusal_take(text), row[i].err);
+		assert_int_equal(ioas_map(ioas, row[i].vaddr, row[i].iova,
+					  row[i].size, row[i].prot, &seg, 1),
+				 -row[i].err);
+	}
+	assert_int_equal(ioas_avail(ioas), 0);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+static void map_keeps_to_valid_ranges(void **state)
+{
+	static const struct {
+		uint64_t iova, size;
+		int err;
+	} row[] = {
+		{0, PAGE, 0},
+		{IOAS_MSI_FIRST - PAGE, PAGE, 0},
+		{IOAS_MSI_FIRST - 2 * PAGE, PAGE * 3, EEXIST},
+		{IOAS_MSI_FIRST, PAGE, EINVAL},
+		{IOAS_MSI_LAST + 1 - PAGE, PAGE, EINVAL},
+		{IOAS_MSI_LAST + 1 - PAGE, 2 * PAGE, EINVAL},
+		{IOAS_MSI_FIRST - 2 * PAGE, PAGE, 0},
+		{IOAS_MSI_LAST + 1, PAGE, 0},
+		{(1ull << 48) - PAGE, PAGE, 0},
+		{(1ull << 48) - 2 * PAGE, 2 * PAGE, EEXIST},
+		{1ull << 48, PAGE, EINVAL},
+		{~0xfffull, PAGE, EINVAL}, /* ends at 2^64 - 1: no wrap */
+	};
+	struct ioas *ioas = new_ioas(IOAS_DMA_ENTRY_LIMIT);
+	struct ram ram;
+	size_t n;
+
+	ram_init(&ram, 4 * PAGE);
+	for (size_t i = 0; i < ARRAY_SIZE(row); i++)
+		assert_int_equal(
+			map(ioas, &ram, row[i].iova, row[i].size, RW, 0),
+			-row[i].err);
+
+	const struct iova_range *r = ioas_ranges(ioas, &n);
+
+	assert_int_equal(n, 2);
+	assert_int_equal(r[0].first, 0);
+	assert_int_equal(r[0].last, 0xfedfffff);
+	assert_int_equal(r[1].first, 0xfef00000);
+	assert_int_equal(r[1].last, 0xffffffffffff);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+static void limit_counts_mappings_and_comes_back(void **state)
+{
+	struct ioas *ioas = new_ioas(3);
+	struct ioas_entry e[4];
+	struct ram ram;
+
+	ram_init(&ram, PAGE);
+	for (uint64_t i = 3; i-- > 0;)
+		assert_int_equal(map(ioas, &ram, i * PAGE, PAGE, RW, 0), 0);
+	assert_int_equal(ioas_avail(ioas), 0);
+	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, RW, 0), -ENOSPC);
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, PAGE, PAGE), PAGE);
+	assert_int_equal(ioas_avail(ioas), 1);
+	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, IOAS_READ, 0), 0);
+
+	assert_int_equal(ioas_list(ioas, e, 4), 3);
+	assert_int_equal(e[0].iova, 0);
+	assert_int_equal(e[1].iova, 2 * PAGE);
+	assert_int_equal(e[2].iova, 3 * PAGE);
+	assert_int_equal(e[2].size, PAGE);
+	assert_int_equal(e[2].vaddr, 1ull << 30);
+	assert_int_equal(e[2].prot, IOAS_READ);
+	assert_int_equal(ioas_list(ioas, e, 1), 1);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+/* --- unmap --- */
+
+static void unmap_refuses_in_type1_order(void **state)
+{
+	struct ioas *ioas = new_ioas(8);
+
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 1, 0), -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_ALL, 1, 0), -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_ALL, PAGE, 0), -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_ALL, 0, PAGE), -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0, 0), -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V1, 0, 0), -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0, 1), -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, ~0xfffull, 0x2001),
+			 -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, ~0xfffull, 0x2000),
+			 -EOVERFLOW);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V1, ~0xfffull, 0x2000),
+			 -EOVERFLOW);
+	ioas_put(ioas);
+}
+
+/* 16 KiB at 0x10000 and at 0x20000, a hole between. */
+static struct ioas *two_areas(struct ram *ram)
+{
+	struct ioas *ioas = new_ioas(8);
+
+	assert_int_equal(map(ioas, ram, 0x10000, 4 * PAGE, RW, 0), 0);
+	assert_int_equal(map(ioas, ram, 0x20000, 4 * PAGE, RW, 0), 0);
+	return ioas;
+}
+
+static void unmap_v2_takes_whole_mappings_only(void **state)
+{
+	struct ram ram;
+
+	ram_init(&ram, 4 * PAGE);
+	struct ioas *ioas = two_areas(&ram);
+
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 0x14000, 0xc000), 0);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x10000, PAGE),
+			 -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x11000, 3 * PAGE),
+			 -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x11000, 0x20000),
+			 -EINVAL);
+	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x0, 0x21000),
+			 -EINVAL);
+	assert_int_equal(ioas_avail(ioas), 6);
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 0, 0x40000), 8 * PAGE);
+	assert_int_equal(ioas_avail(ioas), 8);
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 0, 0x40000), 0);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+static void unmap_v1_tolerates_a_cut(void **state)
+{
+	struct ram ram;
+
+	ram_init(&ram, 4 * PAGE);
+	struct ioas *ioas = two_areas(&ram);
+
+	/* a cut at the start: nothing at all, although 0x20000 is inside */
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V1, 0x11000, 0x20000), 0);
+	/* a cut at the end: all of the mapping, more than was asked for */
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V1, 0x10000, PAGE), 4 * PAGE);
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V1, 0, 0x21000), 4 * PAGE);
+	assert_int_equal(ioas_avail(ioas), 8);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+static void unmap_all_takes_everything(void **state)
+{
+	struct ram ram;
+
+	ram_init(&ram, 4 * PAGE);
+	struct ioas *ioas = two_areas(&ram);
+
+	assert_int_equal(map(ioas, &ram, (1ull << 48) - PAGE, PAGE, RW, 0), 0);
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_ALL, 0, 0), 9 * PAGE);
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_ALL, 0, 0), 0);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+/* --- against a model: one word per page --- */
+
+#define MODEL_PAGES 48
+
+struct model_page {
+	unsigned int id; /* of the mapping; 0 = none */
+	uint32_t prot;
+	unsigned int src;
+};
+
+static struct model_page model[MODEL_PAGES];
+
+static int model_map(unsigned int id, unsigned int at, unsigned int n,
+		     uint32_t prot, unsigned int src)
+{
+	for (unsigned int i = at; i < at + n; i++)
+		if (model[i].id)
+			return -EEXIST;
+	for (unsigned int i = 0; i < n; i++)
+		model[at + i] = (struct model_page){id, prot, src + i};
+	return 0;
+}
+
+static bool model_cut(unsigned int at) /* is there no boundary before @at? */
+{
+	return at && at < MODEL_PAGES && model[at].id &&
+	       model[at - 1].id == model[at].id;
+}
+
+static int model_unmap(enum ioas_unmap_mode mode, unsigned int at,
+		       unsigned int n)
+{
+	unsigned int end = at + n, count = 0;
+
+	if (mode == IOAS_UNMAP_V2 && (model_cut(at) || model_cut(end)))
+		return -EINVAL;
+	if (model_cut(at))
+		return 0;
+	while (model_cut(end))
+		end++;
+	for (; at < end; at++) {
+		count += model[at].id != 0;
+		model[at].id = 0;
+	}
+	return (int)count;
+}
+
+static int model_access(unsigned int at, unsigned int n, uint32_t prot)
+{
+	for (unsigned int i = at; i < at + n; i++)
+		if (!model[i].id || prot & ~model[i].prot)
+			return -EFAULT;
+	return 0;
+}
+
+static void check_access(struct ioas *ioas, struct ram *ram, unsigned int at,
+			 unsigned int n, bool write)
+{
+	static uint8_t buf[MODEL_PAGES * PAGE];
+	struct dma_ctx ctx = {false};
+	/* half a page in, unless that leaves nothing */
+	uint64_t skip = PAGE / 2, iova = at * PAGE + skip;
+	size_t len = n * PAGE - 2 * skip + 1;
+	uint8_t fill = (uint8_t)rand();
+
+	memset(buf, fill, len);
+	int r = write ? ioas_write(ioas, &ctx, iova, buf, len)
+		      : ioas_read(ioas, &ctx, iova, buf, len);
+
+	assert_int_equal(r,
+			 model_access(at, n, write ? IOAS_WRITE : IOAS_READ));
+	for (uint64_t i = 0; r == 0 && i < len; i += PAGE / 2) {
+		uint64_t where = iova + i;
+		unsigned int src = model[where / PAGE].src;
+
+		uint8_t byte = ram->bytes[src * PAGE + where % PAGE];
+
+		assert_int_equal(byte, write ? fill : buf[i]);
+	}
+}
+
+static void random_operations_agree_with_the_model(void **state)
+{
+	struct ioas *ioas = new_ioas(IOAS_DMA_ENTRY_LIMIT);
+	struct ram ram;
+
+	ram_init(&ram, MODEL_PAGES * PAGE);
+	srand(7);
+	for (unsigned int round = 1; round <= 30000; round++) {
+		unsigned int at = (unsigned int)rand() % MODEL_PAGES;
+		unsigned int n =
+			1 + (unsigned int)rand() % (MODEL_PAGES - at) / 4;
+		unsigned int src = (unsigned int)rand() % (MODEL_PAGES - n + 1);
+		uint32_t prot = 1 + (uint32_t)rand() % 3;
+		enum ioas_unmap_mode mode = rand() % 2;
+		uint64_t got = 0;
+
+		switch (rand() % 8) {
+		case 0:
+		case 1:
+		case 2:
+			assert_int_equal(map(ioas, &ram, at * PAGE, n * PAGE,
+					     prot, src * PAGE),
+					 model_map(round, at, n, prot, src));
+			break;
+		case 3:
+		case 4: {
+			int r = ioas_unmap(ioas, mode, at * PAGE, n * PAGE,
+					   &got);
+
+			assert_int_equal(r ? r : (int)(got / PAGE),
+					 model_unmap(mode, at, n));
+			break;
+		}
+		case 5:
+			if (rand() % 100)
+				break;
+			assert_int_equal(
+				unmap(ioas, IOAS_UNMAP_ALL, 0, 0) / PAGE,
+				model_unmap(IOAS_UNMAP_V1, 0, MODEL_PAGES));
+			break;
+		default:
+			check_access(ioas, &ram, at, n, rand() % 2);
+		}
+	}
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+/* --- DMA --- */
+
+/* A BAR of the test's own: 64 KiB that can hold up whoever reads it. */
+static struct {
+	struct mutex lock;
+	struct cond changed;
+	bool hold;
+	unsigned int inside;
+	unsigned int left;
+	int result;
+	uint8_t bytes[64 << 10];
+} bar;
+
+static int bar_access(void *dev, unsigned int index, uint64_t off, void *buf,
+		      size_t len, bool write)
+{
+	mutex_lock(&bar.lock);
+	bar.inside++;
+	cond_broadcast(&bar.changed);
+	while (bar.hold)
+		cond_wait(&bar.changed, &bar.lock);
+	if (write)
+		memcpy(bar.bytes + off, buf, len);
+	else
+		memcpy(buf, bar.bytes + off, len);
+	bar.inside--;
+	bar.left++;
+	int r = bar.result;
+
+	mutex_unlock(&bar.lock);
+	return r;
+}
+
+static const struct mem_bar_ops bar_ops = {bar_access};
+
+static int bar_setup(void **state)
+{
+	memset(&bar, 0, sizeof(bar));
+	mutex_init(&bar.lock, RANK_LEAF, "test.bar");
+	cond_init(&bar.changed);
+	return 0;
+}
+
+static void map_bar(struct ioas *ioas, uint64_t iova, uint64_t size,
+		    uint64_t off)
+{
+	struct mem_seg seg = {NULL, off, size};
+
+	assert_int_equal(mem_bar(&bar_ops, NULL, 0, &seg.mem), 0);
+	assert_int_equal(ioas_map(ioas, 0, iova, size, RW, &seg, 1), 0);
+}
+
+static void dma_runs_across_adjacent_mappings(void **state)
+{
+	struct ioas *ioas = new_ioas(64);
+	struct dma_ctx ctx = {false};
+	struct ram ram;
+	uint8_t in[3 * PAGE], out[3 * PAGE];
+
+	ram_init(&ram, 4 * PAGE);
+	assert_int_equal(map(ioas, &ram, PAGE, PAGE, RW, 3 * PAGE), 0);
+	map_bar(ioas, 2 * PAGE, PAGE, 5 * PAGE);
+	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, RW, 0), 0);
+
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)(i * 7 + i / 256);
+	assert_int_equal(ioas_write(ioas, &ctx, PAGE + 5, out, 3 * PAGE - 9),
+			 0);
+	assert_memory_equal(ram.bytes + 3 * PAGE + 5, out, PAGE - 5);
+	assert_memory_equal(bar.bytes + 5 * PAGE, out + PAGE - 5, PAGE);
+	assert_memory_equal(ram.bytes, out + 2 * PAGE - 5, PAGE - 4);
+	assert_int_equal(ioas_read(ioas, &ctx, PAGE + 5, in, 3 * PAGE - 9), 0);
+	assert_memory_equal(in, out, 3 * PAGE - 9);
+	assert_int_equal(ioas_read(ioas, &ctx, 99 * PAGE, in, 0), 0);
+
+	bar.result = -EIO;
+	assert_int_equal(ioas_read(ioas, &ctx, PAGE, in, 3 * PAGE), -EIO);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+/* One mapping of several segments, and an access over many mappings. */
+static void dma_finds_every_segment(void **state)
+{
+	enum { N = 37 };
+	struct ioas *ioas = new_ioas(64);
+	struct dma_ctx ctx = {false};
+	static uint8_t buf[N * PAGE];
+	struct mem_seg seg[N];
+	struct ram ram;
+
+	ram_init(&ram, N * PAGE);
+	for (unsigned int i = 0; i < N; i++) {
+		ram.bytes[i * PAGE] = (uint8_t)i;
+		seg[i] = (struct mem_seg){mem_get(ram.mem), (N - 1 - i) * PAGE,
+					  PAGE};
+		/* below, the same pages one mapping each */
+		assert_int_equal(map(ioas, &ram, i * PAGE, PAGE, IOAS_READ,
+				     (N - 1 - i) * PAGE),
+				 0);
+	}
+	assert_int_equal(
+		ioas_map(ioas, 0, 1 << 30, N * PAGE, IOAS_READ, seg, N), 0);
+	assert_int_equal(ioas_avail(ioas), 64 - N - 1);
+	for (unsigned int base = 0; base < 2; base++) {
+		memset(buf, 0xff, sizeof(buf));
+		assert_int_equal(ioas_read(ioas, &ctx, (uint64_t)base << 30,
+					   buf, sizeof(buf)),
+				 0);
+		for (unsigned int i = 0; i < N; i++)
+			assert_int_equal(buf[i * PAGE], N - 1 - i);
+	}
+	/* each segment alone */
+	for (unsigned int i = 0; i < N; i++) {
+		assert_int_equal(
+			ioas_read(ioas, &ctx, (1 << 30) + i * PAGE, buf, 1), 0);
+		assert_int_equal(buf[0], N - 1 - i);
+	}
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 1 << 30, N * PAGE),
+			 N * PAGE);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+static void dma_that_misses_copies_nothing(void **state)
+{
+	struct ioas *ioas = new_ioas(64);
+	struct dma_ctx ctx = {false};
+	uint8_t buf[4 * PAGE], before[4 * PAGE];
+	struct ram ram;
+
+	ram_init(&ram, 4 * PAGE);
+	memset(ram.bytes, 1, 4 * PAGE);
+	memset(buf, 2, sizeof(buf));
+	memset(before, 1, sizeof(before));
+	assert_int_equal(map(ioas, &ram, PAGE, PAGE, RW, 0), 0);
+	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, RW, PAGE), 0);
+	assert_int_equal(map(ioas, &ram, 4 * PAGE, PAGE, IOAS_READ, 2 * PAGE),
+			 0);
+	assert_int_equal(map(ioas, &ram, 5 * PAGE, PAGE, IOAS_WRITE, 3 * PAGE),
+			 0);
+
+	assert_int_equal(ioas_write(ioas, &ctx, PAGE, buf, 3 * PAGE), -EFAULT);
+	assert_int_equal(ioas_write(ioas, &ctx, 0, buf, 2 * PAGE), -EFAULT);
+	assert_int_equal(ioas_write(ioas, &ctx, 3 * PAGE, buf, PAGE + 1),
+			 -EFAULT);
+	assert_int_equal(ioas_write(ioas, &ctx, ~0ull, buf, 2), -EFAULT);
+	assert_memory_equal(ram.bytes, before, 4 * PAGE);
+	memset(buf, 1, sizeof(buf));
+	memset(ram.bytes, 3, 4 * PAGE);
+	assert_int_equal(ioas_read(ioas, &ctx, PAGE, buf, 3 * PAGE), -EFAULT);
+	assert_int_equal(ioas_read(ioas, &ctx, 3 * PAGE, buf, 2 * PAGE + 1),
+			 -EFAULT);
+	assert_int_equal(ioas_read(ioas, &ctx, 5 * PAGE, buf, PAGE + 1),
+			 -EFAULT);
+	assert_memory_equal(buf, before, 4 * PAGE);
+	assert_int_equal(ioas_read(ioas, &ctx, 3 * PAGE, buf, 2 * PAGE), 0);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+static void dma_outlives_the_programs_mapping_and_fd(void **state)
+{
+	struct ioas *ioas = new_ioas(4);
+	struct dma_ctx ctx = {false};
+	struct ram ram;
+	char buf[4] = "abc";
+
+	ram_init(&ram, PAGE);
+	assert_int_equal(map(ioas, &ram, 0, PAGE, RW, 0), 0);
+	ram_done(&ram);
+	assert_int_equal(ioas_write(ioas, &ctx, 8, "xyz", 4), 0);
+	assert_int_equal(ioas_read(ioas, &ctx, 8, buf, 4), 0);
+	assert_string_equal(buf, "xyz");
+	ioas_put(ioas);
+}
+
+/* --- unmap against DMA in flight --- */
+
+struct call {
+	struct ioas *ioas;
+	int result;
+	bool after_copy; /* had the held copy left when we returned? */
+};
+
+static void *read_bar_area(void *arg)
+{
+	struct call *call = arg;
+	struct dma_ctx ctx = {false};
+	uint8_t byte;
+
+	call->result = ioas_read(call->ioas, &ctx, 0, &byte, 1);
+	return NULL;
+}
+
+static void *unmap_bar_area(void *arg)
+{
+	struct call *call = arg;
+	uint64_t n;
+
+	call->result = ioas_unmap(call->ioas, IOAS_UNMAP_V2, 0, PAGE, &n);
+	mutex_lock(&bar.lock);
+	call->after_copy = bar.left == 1;
+	mutex_unlock(&bar.lock);
+	return NULL;
+}
+
+static void bar_wait_inside(void)
+{
+	uint64_t deadline = clock_ns() + DEADLINE_NS;
+
+	mutex_lock(&bar.lock);
+	while (!bar.inside)
+		assert_true(cond_wait_until(&bar.changed, &bar.lock, deadline));
+	mutex_unlock(&bar.lock);
+}
+
+static void unmap_waits_for_its_own_range_only(void **state)
+{
+	struct ioas *ioas = new_ioas(4);
+	struct call reader = {ioas, -1, false}, unmapper = {ioas, -1, false};
+	uint64_t deadline = clock_ns() + DEADLINE_NS;
+	struct dma_ctx ctx = {false};
+	pthread_t t[2];
+	uint8_t byte;
+
+	map_bar(ioas, 0, PAGE, 0);
+	map_bar(ioas, PAGE, PAGE, PAGE);
+	bar.hold = true;
+	pthread_create(&t[0], NULL, read_bar_area, &reader);
+	bar_wait_inside();
+
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, PAGE, PAGE), PAGE);
+	pthread_create(&t[1], NULL, unmap_bar_area, &unmapper);
+	while (ioas_avail(ioas) != 4) { /* gone from the table */
+		assert_true(clock_ns() < deadline);
+		sched_yield();
+	}
+	assert_int_equal(ioas_read(ioas, &ctx, 0, &byte, 1), -EFAULT);
+	/* and the table is free for others meanwhile */
+	map_bar(ioas, 0, PAGE, 0);
+
+	mutex_lock(&bar.lock);
+	bar.hold = false;
+	cond_broadcast(&bar.changed);
+	mutex_unlock(&bar.lock);
+	pthread_join(t[0], NULL);
+	pthread_join(t[1], NULL);
+	assert_int_equal(reader.result, 0);
+	assert_int_equal(unmapper.result, 0);
+	assert_true(unmapper.after_copy);
+	ioas_put(ioas);
+}
+
+struct writer {
+	struct ioas *ioas;
+	_Atomic bool stop;
+	_Atomic unsigned int landed;
+	_Atomic unsigned int missed;
+};
+
+static void *write_all_the_time(void *arg)
+{
+	struct writer *w = arg;
+	struct dma_ctx ctx = {false};
+	uint8_t buf[2 * PAGE];
+
+	for (unsigned int i = 0; !atomic_load(&w->stop); i++) {
+		memset(buf, (int)i, sizeof(buf));
+		int r = ioas_write(w->ioas, &ctx, 0, buf, sizeof(buf));
+
+		atomic_fetch_add(r ? &w->missed : &w->landed, 1);
+	}
+	return NULL;
+}
+
+/* Both pages or neither, and nothing any more once unmap has returned. */
+static void nothing_lands_after_unmap(void **state)
+{
+	struct writer w = {.ioas = new_ioas(16)};
+	uint64_t end = clock_ns() + 500000000;
+	static uint8_t before[2 * PAGE];
+	pthread_t t[2];
+	struct ram ram;
+
+	ram_init(&ram, 2 * PAGE);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&t[i], NULL, write_all_the_time, &w);
+	for (unsigned int i = 0; clock_ns() < end || !w.landed || !w.missed;
+	     i++) {
+		assert_int_equal(map(w.ioas, &ram, 0, PAGE, RW, 0), 0);
+		assert_int_equal(map(w.ioas, &ram, PAGE, PAGE, RW, PAGE), 0);
+		sched_yield();
+		unmap(w.ioas, i % 2 ? IOAS_UNMAP_V2 : IOAS_UNMAP_V1, 0,
+		      2 * PAGE);
+		memcpy(before, ram.bytes, sizeof(before));
+		sched_yield();
+		assert_memory_equal(before, ram.bytes, sizeof(before));
+	}
+	w.stop = true;
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	ioas_put(w.ioas);
+	ram_done(&ram);
+}
+
+/* A quadratic unmap takes minutes here. */
+static void many_mappings_go_in_one_pass(void **state)
+{
+	enum { N = 60000 };
+	struct ioas *ioas = new_ioas(IOAS_DMA_ENTRY_LIMIT);
+	struct ram ram;
+
+	ram_init(&ram, PAGE);
+	for (uint64_t i = 0; i < N; i++)
+		assert_int_equal(map(ioas, &ram, 2 * i * PAGE, PAGE, RW, 0), 0);
+	uint64_t start = clock_ns();
+
+	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, PAGE, (2 * N - 3) * PAGE),
+			 (N - 2) * PAGE);
+	assert_true(clock_ns() - start < 2000000000ull);
+	assert_int_equal(ioas_avail(ioas), IOAS_DMA_ENTRY_LIMIT - 2);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(map_refuses_in_type1_order),
+		cmocka_unit_test(map_keeps_to_valid_ranges),
+		cmocka_unit_test(limit_counts_mappings_and_comes_back),
+		cmocka_unit_test(unmap_refuses_in_type1_order),
+		cmocka_unit_test(unmap_v2_takes_whole_mappings_only),
+		cmocka_unit_test(unmap_v1_tolerates_a_cut),
+		cmocka_unit_test(unmap_all_takes_everything),
+		cmocka_unit_test(random_operations_agree_with_the_model),
+		cmocka_unit_test_setup(dma_runs_across_adjacent_mappings,
+				       bar_setup),
+		cmocka_unit_test(dma_finds_every_segment),
+		cmocka_unit_test(dma_that_misses_copies_nothing),
+		cmocka_unit_test(dma_outlives_the_programs_mapping_and_fd),
+		cmocka_unit_test_setup(unmap_waits_for_its_own_range_only,
+				       bar_setup),
+		cmocka_unit_test(nothing_lands_after_unmap),
+		cmocka_unit_test(many_mappings_go_in_one_pass),
+	};
+
+	mem_guard_init();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,755 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The NVMe controller: registers and states, admin commands, options.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/unit/nvme_rig.h"
+
+/* Registers and states */
+
+static void shape_is_what_drivers_look_for(void **state)
+{
+	struct rig *r = *state;
+	const struct sv_shape *s = devhost_shape(r->h);
+
+	assert_int_equal(s->class_code, 0x010802);
+	assert_int_equal(s->vendor, 0x1b36);
+	assert_int_equal(s->device, 0x0010);
+	assert_int_equal(s->bar[0].size, 0x4000);
+	assert_int_equal(s->bar[0].kind, SV_BAR_MEM64);
+	assert_int_equal(s->bar[0].access, SV_ACCESS_DIRECT);
+	assert_false(s->bar[0].prefetch);
+	assert_int_equal(s->bar[s->msix_bar].kind, SV_BAR_NONE);
+}
+
+static void registers_after_power_on(void **state)
+{
+	struct rig *r = *state;
+	uint64_t cap = devhost_read(r->h, 0, NVME_REG_CAP, 8);
+
+	assert_int_equal(cap & 0xffff, 4095);  /* MQES */
+	assert_int_equal(cap >> 16 & 1, 1);    /* CQR */
+	assert_true((cap >> 24 & 0xff) > 0);   /* TO */
+	assert_int_equal(cap >> 32 & 0xf, 0);  /* DSTRD */
+	assert_int_equal(cap >> 36 & 1, 0);    /* NSSRS */
+	assert_int_equal(cap >> 37 & 0xff, 1); /* CSS */
+	assert_int_equal(cap >> 48 & 0xf, 0);  /* MPSMIN */
+	assert_int_equal(rd(r, NVME_REG_VS), 0x00010400);
+	assert_int_equal(rd(r, NVME_REG_CSTS), 0);
+	assert_int_equal(rd(r, NVME_REG_CC), 0);
+}
+
+static void read_only_registers_are_put_back(void **state)
+{
+	struct rig *r = *state;
+
+	enable(r);
+	devhost_write(r->h, 0, NVME_REG_CAP, 0x1234, 8);
+	wr(r, NVME_REG_VS, 7);
+	wr(r, NVME_REG_CSTS, 0xff);
+	wr(r, NVME_REG_NSSR, 0x4e564d65);
+	devhost_run(r->h);
+	assert_int_equal(rd(r, NVME_REG_CAP) & 0xffff, 4095);
+	assert_int_equal(rd(r, NVME_REG_VS), 0x00010400);
+	assert_int_equal(rd(r, NVME_REG_CSTS), NVME_CSTS_RDY);
+	assert_int_equal(rd(r, NVME_REG_NSSR), 0);
+}
+
+static void enable_and_disable(void **state)
+{
+	struct rig *r = *state;
+
+	for (int i = 0; i < 3; i++) {
+		enable(r);
+		make_io_queues(r, IO_SIZE, IO_SIZE);
+		assert_int_equal(io_status(r, .opcode = NVME_IO_FLUSH), 0);
+		disable(r);
+		assert_int_equal(rd(r, 0x1000), 0);
+		assert_int_equal(rd(r, 0x1008), 0);
+		/* retained, NVMe 1.4 3.1.5 */
+		assert_int_equal(rd(r, NVME_REG_ASQ), ADMIN_SQ);
+	}
+}
+
+static void enable_rejects_what_is_not_there(void **state)
+{
+	static const uint32_t cc[] = {1u << 4, 1u << 7, 1u << 11};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(cc) / sizeof(cc[0]); i++) {
+		enable(r);
+		disable(r);
+		wr(r, NVME_REG_CC, ENABLE | cc[i]);
+		devhost_run(r->h);
+		assert_int_equal(rd(r, NVME_REG_CSTS), NVME_CSTS_CFS);
+		disable(r);
+	}
+	wr(r, NVME_REG_AQA, 31);
+	wr(r, NVME_REG_CC, ENABLE);
+	devhost_run(r->h);
+	assert_int_equal(rd(r, NVME_REG_CSTS), NVME_CSTS_CFS);
+	disable(r);
+	enable(r);
+}
+
+static void shutdown_ends_and_stops_commands(void **state)
+{
+	struct rig *r = *state;
+	struct nvme_cqe cqe;
+
+	for (uint32_t shn = 1; shn <= 2; shn++) {
+		enable(r);
+		wr(r, NVME_REG_CC, ENABLE | shn << 14);
+		devhost_run(r->h);
+		assert_int_equal(rd(r, NVME_REG_CSTS),
+				 NVME_CSTS_RDY | NVME_CSTS_SHST_DONE);
+		submit(r, &r->admin, (struct nvme_sqe){.opcode = 6});
+		ring_sq(r, &r->admin);
+		devhost_run(r->h);
+		assert_false(reap(r, &r->admin, &cqe));
+		disable(r);
+	}
+	wr(r, NVME_REG_CC, 1u << 14);
+	devhost_run(r->h);
+	assert_int_equal(rd(r, NVME_REG_CSTS), NVME_CSTS_SHST_DONE);
+	enable(r);
+}
+
+static void reset_is_power_on(void **state)
+{
+	struct rig *r = *state;
+
+	devhost_reset(r->h, SV_RESET_FUNCTION);
+	registers_after_power_on(state);
+	assert_int_equal(rd(r, NVME_REG_AQA), 0);
+	assert_int_equal(devhost_run(r->h), 0);
+	enable(r);
+	make_io_queues(r, IO_SIZE, IO_SIZE);
+	assert_int_equal(io_status(r, .opcode = NVME_IO_FLUSH), 0);
+}
+
+/* Admin commands */
+
+static void identify_controller(void **state)
+{
+	struct rig *r = *state;
+	const uint8_t *id = identify(r, NVME_CNS_CTRL, 0);
+
+	assert_int_equal(le(id, 2), 0x1b36);
+	assert_memory_equal(id + 4, "SV", 2);
+	assert_memory_equal(id + 24, "softvfio NVMe      ", 19);
+	assert_int_equal(id[77], 9);
+	assert_int_equal(le(id + 80, 4), 0x00010400);
+	assert_int_equal(id[512], 0x66);
+	assert_int_equal(id[513], 0x44);
+	assert_int_equal(le(id + 516, 4), 1);
+	assert_int_equal(le(id + 520, 2), 1 << 2 | 1 << 3);
+	assert_int_equal(id[525] & 1, 1);
+	assert_int_equal(le(id + 536, 4), 0); /* no SGLs */
+	assert_memory_equal(id + 768, "nqn.2014-08.", 12);
+}
+
+static void identify_namespace(void **state)
+{
+	struct rig *r = *state;
+	const uint8_t *id = identify(r, NVME_CNS_NS, 1);
+
+	assert_int_equal(le(id, 4), IMAGE_SIZE / BLOCK);
+	assert_int_equal(le(id + 8, 4), IMAGE_SIZE / BLOCK);
+	assert_int_equal(id[25], 0);
+	assert_int_equal(id[26], 0);
+	assert_int_equal(id[33] & 7, 1);
+	assert_int_equal(id[99], 0);
+	assert_int_equal(le(id + 128, 2), 0);
+	assert_int_equal(id[130], 9);
+
+	id = identify(r, NVME_CNS_NS_LIST, 0);
+	assert_int_equal(le(id, 4), 1);
+	assert_int_equal(le(id + 4, 4), 0);
+	id = identify(r, NVME_CNS_NS_LIST, 1);
+	assert_int_equal(le(id, 4), 0);
+	id = identify(r, NVME_CNS_NS_DESC, 1);
+	assert_int_equal(id[0], 3);
+	assert_int_equal(id[1], 16);
+	assert_int_equal(id[20], 0);
+}
+
+static void identify_rejects(void **state)
+{
+	static const struct {
+		uint32_t cns;
+		uint32_t nsid;
+		int status;
+	} bad[] = {
+		{0x00, 0, NVME_SC_INVALID_NS},
+		{0x00, 2, NVME_SC_INVALID_NS},
+		{0x00, NVME_NSID_ALL, NVME_SC_INVALID_NS},
+		{0x02, NVME_NSID_ALL - 1, NVME_SC_INVALID_NS},
+		{0x03, 0, NVME_SC_INVALID_NS},
+		{0x04, 1, NVME_SC_INVALID_FIELD},
+		{0xff, 1, NVME_SC_INVALID_FIELD},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(admin_status(r, .opcode = NVME_ADM_IDENTIFY,
+					      .nsid = bad[i].nsid, .prp1 = BUF,
+					      .cdw10 = bad[i].cns),
+				 bad[i].status | DNR);
+}
+
+static void bad_opcode_and_flags(void **state)
+{
+	static const uint8_t admin[] = {0x03, 0x0b, 0x0d, 0x10, 0x18, 0xff};
+	static const uint8_t io[] = {0x03, 0x04, 0x05, 0x0a, 0x7f, 0xff};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(admin); i++)
+		assert_int_equal(admin_status(r, .opcode = admin[i]),
+				 NVME_SC_INVALID_OPCODE | DNR);
+	for (size_t i = 0; i < sizeof(io); i++)
+		assert_int_equal(io_status(r, .opcode = io[i]),
+				 NVME_SC_INVALID_OPCODE | DNR);
+	/* fused, SGL, SGL with metadata segment */
+	for (uint8_t flags = 1; flags; flags = (uint8_t)(flags << 1)) {
+		bool bad = flags & 0xc3;
+
+		assert_int_equal(io_status(r, .opcode = NVME_IO_READ,
+					   .flags = flags, .prp1 = BUF),
+				 bad ? NVME_SC_INVALID_FIELD | DNR : 0);
+	}
+}
+
+static void create_queue_rejects(void **state)
+{
+	static const struct {
+		uint8_t opcode;
+		uint16_t id;
+		uint16_t size;
+		uint32_t cdw11;
+		uint64_t prp1;
+		int status;
+	} bad[] = {
+		{5, 0, 15, 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{5, 1, 15, 1, OTHER_RING, NVME_SC_QUEUE_ID}, /* exists */
+		{5, 65, 15, 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{5, 0xffff, 15, 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{5, 2, 0, 1, OTHER_RING, NVME_SC_QUEUE_SIZE},
+		{5, 2, 4096, 1, OTHER_RING, NVME_SC_QUEUE_SIZE},
+		{5, 2, 15, 0, OTHER_RING, NVME_SC_INVALID_FIELD},
+		{5, 2, 15, 1, OTHER_RING + 64, NVME_SC_PRP_OFFSET},
+		{5, 2, 15, 64u << 16 | 3, OTHER_RING, NVME_SC_VECTOR},
+		{5, 2, 15, 0xffffu << 16 | 3, OTHER_RING, NVME_SC_VECTOR},
+		{1, 0, 15, 1u << 16 | 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{1, 1, 15, 1u << 16 | 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{1, 65, 15, 1u << 16 | 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{1, 2, 0, 1u << 16 | 1, OTHER_RING, NVME_SC_QUEUE_SIZE},
+		{1, 2, 4096, 1u << 16 | 1, OTHER_RING, NVME_SC_QUEUE_SIZE},
+		{1, 2, 15, 1u << 16, OTHER_RING, NVME_SC_INVALID_FIELD},
+		{1, 2, 15, 1u << 16 | 1, OTHER_RING + 8, NVME_SC_PRP_OFFSET},
+		{1, 2, 15, 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{1, 2, 15, 65u << 16 | 1, OTHER_RING, NVME_SC_QUEUE_ID},
+		{1, 2, 15, 2u << 16 | 1, OTHER_RING, NVME_SC_CQ_INVALID},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(
+			admin_status(r, .opcode = bad[i].opcode,
+				     .prp1 = bad[i].prp1,
+				     .cdw10 = (uint32_t)bad[i].size << 16 |
+					      bad[i].id,
+				     .cdw11 = bad[i].cdw11),
+			bad[i].status | DNR);
+}
+
+static void create_queue_wants_entry_sizes(void **state)
+{
+	struct rig *r = *state;
+	struct queue q = queue_new(2, IO_SQ, OTHER_RING, 16);
+
+	wr(r, NVME_REG_CC, NVME_CC_EN);
+	devhost_run(r->h);
+	assert_int_equal(create_cq(r, &q, 0), NVME_SC_QUEUE_SIZE | DNR);
+	wr(r, NVME_REG_CC, ENABLE);
+	devhost_run(r->h);
+	assert_int_equal(create_cq(r, &q, 0), 0);
+}
+
+static void only_msix_has_many_vectors(void **state)
+{
+	struct rig *r = *state;
+	struct queue q = queue_new(2, IO_SQ, OTHER_RING, 16);
+
+	devhost_set_irq_mode(r->h, SV_IRQ_MSI);
+	assert_int_equal(create_cq(r, &q, 1), NVME_SC_VECTOR | DNR);
+	devhost_set_irq_mode(r->h, SV_IRQ_INTX);
+	assert_int_equal(create_cq(r, &q, 1), NVME_SC_VECTOR | DNR);
+	devhost_set_irq_mode(r->h, SV_IRQ_MSIX);
+	assert_int_equal(create_cq(r, &q, 63), 0);
+}
+
+static int delete_queue(struct rig *r, uint8_t opcode, uint16_t id)
+{
+	return admin_status(r, .opcode = opcode, .cdw10 = id);
+}
+
+static void delete_queue_rejects(void **state)
+{
+	struct rig *r = *state;
+
+	for (uint8_t op = NVME_ADM_DELETE_SQ; op <= NVME_ADM_DELETE_CQ;
+	     op = (uint8_t)(op + 4)) {
+		assert_int_equal(delete_queue(r, op, 0),
+				 NVME_SC_QUEUE_ID | DNR);
+		assert_int_equal(delete_queue(r, op, 2),
+				 NVME_SC_QUEUE_ID | DNR);
+		assert_int_equal(delete_queue(r, op, 0xffff),
+				 NVME_SC_QUEUE_ID | DNR);
+	}
+	assert_int_equal(delete_queue(r, NVME_ADM_DELETE_CQ, 1),
+			 NVME_SC_QUEUE_DELETION | DNR);
+	assert_int_equal(delete_queue(r, NVME_ADM_DELETE_SQ, 1), 0);
+	assert_int_equal(delete_queue(r, NVME_ADM_DELETE_CQ, 1), 0);
+	assert_int_equal(delete_queue(r, NVME_ADM_DELETE_CQ, 1),
+			 NVME_SC_QUEUE_ID | DNR);
+}
+
+/* The doorbell of a new queue starts at 0, whatever the old one left. */
+static void queue_can_be_made_again(void **state)
+{
+	struct rig *r = *state;
+
+	for (int i = 0; i < 3; i++) {
+		for (int k = 0; k < 5; k++)
+			assert_int_equal(io_status(r, .opcode = 0), 0);
+		assert_int_equal(delete_queue(r, NVME_ADM_DELETE_SQ, 1), 0);
+		assert_int_equal(delete_queue(r, NVME_ADM_DELETE_CQ, 1), 0);
+		memset(devhost_ram(r->h) + IO_CQ, 0, PAGE);
+		make_io_queues(r, IO_SIZE, IO_SIZE);
+	}
+}
+
+static void all_queue_pairs_work(void **state)
+{
+	struct rig *r = *state;
+
+	for (uint16_t id = 2; id <= 64; id++) {
+		struct queue q = queue_new(id, 0x400000 + id * 0x2000u,
+					   0x401000 + id * 0x2000u, 8);
+
+		assert_int_equal(create_cq(r, &q, id % 64), 0);
+		assert_int_equal(create_sq(r, &q), 0);
+		unsigned int before = devhost_irqs(r->h, id % 64);
+		struct nvme_cqe cqe =
+			command(r, &q,
+				(struct nvme_sqe){.opcode = NVME_IO_READ,
+						  .nsid = 1,
+						  .prp1 = BUF,
+						  .cdw10 = id});
+
+		assert_int_equal(status_of(cqe), 0);
+		assert_int_equal(devhost_irqs(r->h, id % 64), before + 1);
+		assert_int_equal(devhost_ram(r->h)[BUF],
+				 pattern(id * BLOCK, 1));
+	}
+}
+
+static struct nvme_cqe get_feature(struct rig *r, uint32_t id, uint32_t cdw11)
+{
+	return command(r, &r->admin,
+		       (struct nvme_sqe){.opcode = NVME_ADM_GET_FEATURES,
+					 .nsid = id == 5,
+					 .cdw10 = id,
+					 .cdw11 = cdw11});
+}
+
+static void features_are_remembered(void **state)
+{
+	static const struct {
+		uint32_t id;
+		uint32_t first;
+		uint32_t set;
+		uint32_t then;
+	} f[] = {
+		{0x01, 5, 0x01020303, 0x01020303},
+		{0x02, 0, 0x20, 0x20},
+		{0x04, 343, 350, 350},
+		{0x05, 0, 100, 100},
+		{0x06, 1, 0, 0},
+		{0x08, 0, 0x1234, 0x1234},
+		{0x0a, 0, 1, 1},
+		{0x0b, 0, 0xff1f, 0x1f},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(f) / sizeof(f[0]); i++) {
+		assert_int_equal(get_feature(r, f[i].id, 0).result, f[i].first);
+		assert_int_equal(set_feature(r, f[i].id, f[i].set), 0);
+		assert_int_equal(get_feature(r, f[i].id, 0).result, f[i].then);
+	}
+	assert_int_equal(set_feature(r, 0x04, 1u << 20 | 100), 0);
+	assert_int_equal(get_feature(r, 0x04, 1u << 20).result, 100);
+	assert_int_equal(set_feature(r, 0x09, 1u << 16 | 3), 0);
+	assert_int_equal(get_feature(r, 0x09, 3).result, 1u << 16 | 3);
+	assert_int_equal(get_feature(r, 0x09, 4).result, 4);
+	disable(r);
+	enable(r);
+	for (size_t i = 0; i < sizeof(f) / sizeof(f[0]); i++)
+		assert_int_equal(get_feature(r, f[i].id, 0).result, f[i].first);
+}
+
+static void features_reject(void **state)
+{
+	struct rig *r = *state;
+
+	for (uint32_t id = 0; id < 256; id++) {
+		bool known = id && id <= 0x0b && id != 3;
+		int want = known ? 0 : NVME_SC_INVALID_FIELD | DNR;
+
+		assert_int_equal(status_of(get_feature(r, id, 0)), want);
+		if (!known)
+			assert_int_equal(set_feature(r, id, 0), want);
+	}
+	assert_int_equal(set_feature(r, 0x02, 1), NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(set_feature(r, 0x04, 1u << 16 | 300),
+			 NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(status_of(get_feature(r, 0x04, 2u << 20)),
+			 NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(status_of(get_feature(r, 0x09, 64)),
+			 NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(
+		admin_status(r, .opcode = NVME_ADM_GET_FEATURES, .cdw10 = 5),
+		NVME_SC_INVALID_NS | DNR);
+	assert_int_equal(set_feature(r, 0x05, 1u << 16),
+			 NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(set_feature(r, 0x09, 64), NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(set_feature(r, 1u << 31 | 6, 1),
+			 NVME_SC_NOT_SAVEABLE | DNR);
+	assert_int_equal(status_of(get_feature(r, 1u << 8 | 6, 0)),
+			 NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(admin_status(r, .opcode = NVME_ADM_SET_FEATURES,
+				      .nsid = 1, .cdw10 = 6),
+			 NVME_SC_NOT_PER_NS | DNR);
+	assert_int_equal(admin_status(r, .opcode = NVME_ADM_SET_FEATURES,
+				      .nsid = 2, .cdw10 = 5),
+			 NVME_SC_INVALID_NS | DNR);
+}
+
+static void number_of_queues(void **state)
+{
+	struct rig *r = *state;
+	struct nvme_cqe cqe;
+
+	enable(r);
+	assert_int_equal(set_feature(r, 7, 0xffff),
+			 NVME_SC_INVALID_FIELD | DNR);
+	cqe = command(r, &r->admin,
+		      (struct nvme_sqe){.opcode = NVME_ADM_SET_FEATURES,
+					.cdw10 = 7,
+					.cdw11 = 7u << 16 | 7});
+	assert_int_equal(status_of(cqe), 0);
+	assert_int_equal(cqe.result, 63u << 16 | 63);
+	make_io_queues(r, IO_SIZE, IO_SIZE);
+	assert_int_equal(set_feature(r, 7, 7u << 16 | 7),
+			 NVME_SC_SEQUENCE | DNR);
+}
+
+static void log_pages(void **state)
+{
+	struct rig *r = *state;
+	const uint8_t *buf = devhost_ram(r->h) + BUF;
+
+	assert_int_equal(io_status(r, .opcode = 0x7f), 1 | DNR);
+	assert_int_equal(get_log(r, NVME_LOG_ERROR, 256, 0), 0);
+	assert_int_equal(le(buf, 4), 1);
+	assert_int_equal(le(buf + 8, 2), 1);
+	assert_int_equal(le(buf + 10, 2), r->io.cid - 1);
+	assert_int_equal(le(buf + 12, 2), (1 | DNR) << 1);
+	assert_int_equal(le(buf + 24, 4), 1);
+	assert_int_equal(le(buf + 64, 4), 0);
+
+	/* the newest comes first, and there are four of them */
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(io_status(r, .opcode = 0x7f), 1 | DNR);
+	assert_int_equal(get_log(r, NVME_LOG_ERROR, 256, 0), 0);
+	assert_int_equal(le(buf, 4), 6);
+	assert_int_equal(le(buf + 192, 4), 3);
+
+	assert_int_equal(io_status(r, .opcode = NVME_IO_READ, .prp1 = BUF), 0);
+	assert_int_equal(get_log(r, NVME_LOG_SMART, 512, 0), 0);
+	assert_int_equal(buf[0], 0);
+	assert_in_range(le(buf + 1, 2), 273, 343);
+	assert_int_equal(le(buf + 32, 4), 1);
+	assert_int_equal(le(buf + 64, 4), 1);
+	assert_int_equal(le(buf + 176, 4), 6);
+
+	assert_int_equal(get_log(r, NVME_LOG_FIRMWARE, 512, 0), 0);
+	assert_int_equal(buf[0], 1);
+	assert_memory_equal(buf + 8, "softvfio", 8);
+	/* an offset, and more bytes than there are */
+	assert_int_equal(get_log(r, NVME_LOG_FIRMWARE, PAGE, 8), 0);
+	assert_memory_equal(buf, "softvfio", 8);
+}
+
+static void log_pages_reject(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(get_log(r, 0, 512, 0), NVME_SC_LOG_PAGE | DNR);
+	assert_int_equal(get_log(r, 4, 512, 0), NVME_SC_LOG_PAGE | DNR);
+	assert_int_equal(get_log(r, 0xff, 512, 0), NVME_SC_LOG_PAGE | DNR);
+	assert_int_equal(get_log(r, 2, 512, 516), NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(get_log(r, 2, 512, 2), NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(get_log(r, 2, 512, 1ull << 63),
+			 NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(get_log(r, 2, MAX_DATA + 4, 0),
+			 NVME_SC_INVALID_FIELD | DNR);
+	assert_int_equal(get_log(r, 2, 512, 512), 0);
+	assert_int_equal(admin_status(r, .opcode = NVME_ADM_GET_LOG, .nsid = 1,
+				      .prp1 = BUF, .cdw10 = 127u << 16 | 2),
+			 NVME_SC_INVALID_FIELD | DNR);
+}
+
+/* Leaves a request for events with the controller. */
+static uint16_t request_event(struct rig *r)
+{
+	uint16_t cid = submit(r, &r->admin, (struct nvme_sqe){.opcode = 0x0c});
+	struct nvme_cqe cqe;
+
+	ring_sq(r, &r->admin);
+	devhost_run(r->h);
+	assert_false(reap(r, &r->admin, &cqe));
+	return cid;
+}
+
+static void expect_event(struct rig *r, uint16_t cid, uint32_t result)
+{
+	struct nvme_cqe cqe;
+
+	devhost_run(r->h);
+	assert_true(reap(r, &r->admin, &cqe));
+	ring_cq(r, &r->admin);
+	assert_int_equal(cqe.cid, cid);
+	assert_int_equal(status_of(cqe), 0);
+	assert_int_equal(cqe.result, result);
+}
+
+static void event_requests_are_held_to_a_limit(void **state)
+{
+	struct rig *r = *state;
+
+	for (int i = 0; i < 4; i++)
+		request_event(r);
+	assert_int_equal(admin_status(r, .opcode = NVME_ADM_ASYNC_EVENT),
+			 NVME_SC_EVENT_LIMIT | DNR);
+	/* an identifier that is in use */
+	r->admin.cid = (uint16_t)(r->admin.cid - 2);
+	assert_int_equal(admin_status(r, .opcode = NVME_ADM_IDENTIFY),
+			 NVME_SC_CID_CONFLICT | DNR);
+}
+
+static void abort_ends_a_held_request(void **state)
+{
+	struct rig *r = *state;
+	uint16_t cid = request_event(r);
+	struct nvme_cqe cqe;
+
+	submit(r, &r->admin,
+	       (struct nvme_sqe){.opcode = NVME_ADM_ABORT,
+				 .cdw10 = (uint32_t)cid << 16});
+	ring_sq(r, &r->admin);
+	devhost_run(r->h);
+	assert_true(reap(r, &r->admin, &cqe));
+	assert_int_equal(cqe.cid, cid);
+	assert_int_equal(status_of(cqe), NVME_SC_ABORTED);
+	assert_true(reap(r, &r->admin, &cqe));
+	assert_int_equal(cqe.result, 0);
+	ring_cq(r, &r->admin);
+	/* nothing there any more, and never anything in an I/O queue */
+	for (uint32_t sq = 0; sq < 2; sq++) {
+		cqe = command(
+			r, &r->admin,
+			(struct nvme_sqe){.opcode = NVME_ADM_ABORT,
+					  .cdw10 = (uint32_t)cid << 16 | sq});
+		assert_int_equal(status_of(cqe), 0);
+		assert_int_equal(cqe.result, 1);
+	}
+}
+
+static void doorbell_garbage_is_an_event(void **state)
+{
+	struct rig *r = *state;
+	struct nvme_cqe cqe;
+	uint16_t first = request_event(r);
+	uint16_t second = request_event(r);
+
+	/* a tail and a head that are out of range, a queue that is not there */
+	wr(r, 0x1008, IO_SIZE);
+	expect_event(r, first, 0x010100);
+	wr(r, 0x100c, 0xffffffff);
+	wr(r, 0x1000 + 8 * 40, 3);
+	devhost_run(r->h);
+	assert_false(reap(r, &r->admin, &cqe)); /* until the log is read */
+	submit(r, &r->admin,
+	       (struct nvme_sqe){.opcode = NVME_ADM_GET_LOG,
+				 .prp1 = BUF,
+				 .cdw10 = 63u << 16 | NVME_LOG_ERROR});
+	ring_sq(r, &r->admin);
+	devhost_run(r->h);
+	assert_true(reap(r, &r->admin, &cqe));
+	assert_int_equal(le(devhost_ram(r->h) + BUF, 4), 3);
+	expect_event(r, second, 0x010000);
+	/* the queues go on as if nothing had happened */
+	assert_int_equal(io_status(r, .opcode = NVME_IO_FLUSH), 0);
+}
+
+static void head_beyond_what_was_posted_is_ignored(void **state)
+{
+	struct rig *r = *state;
+
+	enable(r);
+	make_io_queues(r, 16, 4);
+	wr(r, 0x100c, 2); /* nothing posted yet */
+	devhost_run(r->h);
+	for (int i = 0; i < 6; i++)
+		submit(r, &r->io, (struct nvme_sqe){.nsid = 1});
+	ring_sq(r, &r->io);
+	devhost_run(r->h);
+	/* three fit; had the head been believed it would have been one */
+	struct nvme_cqe cqe;
+
+	for (int i = 0; i < 3; i++)
+		assert_true(reap(r, &r->io, &cqe));
+	assert_false(reap(r, &r->io, &cqe));
+}
+
+static void temperature_threshold_is_an_event(void **state)
+{
+	struct rig *r = *state;
+	uint16_t cid = request_event(r);
+	struct nvme_cqe cqe;
+
+	assert_int_equal(set_feature(r, 4, 200), 0);
+	devhost_run(r->h);
+	assert_false(reap(r, &r->admin, &cqe)); /* not asked for */
+	assert_int_equal(set_feature(r, 0x0b, 2), 0);
+	submit(r, &r->admin,
+	       (struct nvme_sqe){.opcode = NVME_ADM_SET_FEATURES,
+				 .cdw10 = 4,
+				 .cdw11 = 200});
+	ring_sq(r, &r->admin);
+	devhost_run(r->h);
+	assert_true(reap(r, &r->admin, &cqe));
+	expect_event(r, cid, 0x020101);
+	assert_int_equal(get_log(r, NVME_LOG_SMART, 512, 0), 0);
+	assert_int_equal(devhost_ram(r->h)[BUF], 2);
+}
+
+/* Options */
+
+static bool refuses(const char *const *options)
+{
+	struct devhost *h = devhost_new(&nvme_ops, options);
+
+	if (!h)
+		return devhost_error()[0];
+	devhost_free(h);
+	return false;
+}
+
+static void options_are_checked(void **state)
+{
+	static const char *const bad[][3] = {
+		{"file=/nowhere/at/all"},
+		{"file=/"},
+		{"file=/dev/null"},
+		{"file=/dev/zero", "size=1M"},
+		{"size=what"},
+		{"size=511"},
+		{"size=18446744073709551615"},
+		{"serial=123456789012345678901"},
+		{"serial="},
+		{"serial=\xc3\xa4"},
+		{"mn=12345678901234567890123456789012345678901"},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (!refuses(bad[i]))
+			fail_msg("%s accepted", bad[i][0]);
+}
+
+static void options_reach_identify(void **state)
+{
+	static const char *const options[] = {"size=1M", "serial=ABC",
+					      "mn=Fine disk", NULL};
+	struct rig r = {.h = devhost_new(&nvme_ops, options)};
+
+	assert_non_null(r.h);
+	enable(&r);
+	assert_memory_equal(identify(&r, NVME_CNS_CTRL, 0) + 4,
+			    "ABC                 Fine disk  ", 31);
+	assert_int_equal(le(identify(&r, NVME_CNS_NS, 1), 4), 2048);
+	devhost_free(r.h);
+}
+
+static void serial_numbers_differ(void **state)
+{
+	char serial[2][20];
+
+	for (int i = 0; i < 2; i++) {
+		struct rig r = {.h = devhost_new(&nvme_ops, NULL)};
+
+		assert_non_null(r.h);
+		enable(&r);
+		memcpy(serial[i], identify(&r, NVME_CNS_CTRL, 0) + 4, 20);
+		assert_int_equal(le(identify(&r, NVME_CNS_NS, 1), 4),
+				 (64u << 20) / BLOCK);
+		devhost_free(r.h);
+	}
+	assert_memory_not_equal(serial[0], serial[1], 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		with_rig(shape_is_what_drivers_look_for),
+		with_rig(registers_after_power_on),
+		with_rig(read_only_registers_are_put_back),
+		with_rig(enable_and_disable),
+		with_rig(enable_rejects_what_is_not_there),
+		with_rig(shutdown_ends_and_stops_commands),
+		with_ready(reset_is_power_on),
+		with_ready(identify_controller),
+		with_ready(identify_namespace),
+		with_ready(identify_rejects),
+		with_ready(bad_opcode_and_flags),
+		with_ready(create_queue_rejects),
+		with_ready(create_queue_wants_entry_sizes),
+		with_ready(only_msix_has_many_vectors),
+		with_ready(delete_queue_rejects),
+		with_ready(queue_can_be_made_again),
+		with_ready(all_queue_pairs_work),
+		with_ready(features_are_remembered),
+		with_ready(features_reject),
+		with_rig(number_of_queues),
+		with_ready(log_pages),
+		with_ready(log_pages_reject),
+		with_ready(event_requests_are_held_to_a_limit),
+		with_ready(abort_ends_a_held_request),
+		with_ready(doorbell_garbage_is_an_event),
+		with_rig(head_beyond_what_was_posted_is_ignored),
+		with_ready(temperature_threshold_is_an_event),
+		cmocka_unit_test(options_are_checked),
+		cmocka_unit_test(options_reach_identify),
+		cmocka_unit_test(serial_numbers_differ),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
