@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -118,6 +120,22 @@ static int receive_answer(int sock)
 	return fd < 0 ? -EPROTO : TAKE_FD(fd);
 }
 
+/* json_loadfd() reads byte by byte. */
+static json_t *load(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return NULL;
+
+	size_t len = (size_t)st.st_size;
+	_cleanup_(freep) char *text = malloc(len + 1);
+
+	if (!text || pread(fd, text, len, 0) != st.st_size)
+		return NULL;
+	return json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+}
+
 int control_ask(const char *dir, const char *cmd, json_t **ret_reply)
 {
 	_cleanup_(closep) int sock = connect_door(dir);
@@ -134,11 +152,8 @@ int control_ask(const char *dir, const char *cmd, json_t **ret_reply)
 
 	if (fd < 0)
 		return fd;
-	/* the offset is the sender's too, wherever writing left it */
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return -errno;
 
-	json_t *reply = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+	json_t *reply = load(fd);
 
 	if (!json_is_object(reply)) {
 		json_decref(reply);

@@ -11,11 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -39,6 +42,20 @@ static bool own_directory(const char *path)
 	       S_ISDIR(st.st_mode) && st.st_uid == geteuid();
 }
 
+/*
+ * Making and removing a hundred files is 20 times as fast in memory, and what
+ * an instance has there needs no disk. Looked at anew each time, so it must not
+ * depend on anything that changes.
+ */
+static const char *public_base(void)
+{
+	struct statfs fs;
+	bool memory = !statfs("/dev/shm", &fs) && fs.f_type == TMPFS_MAGIC &&
+		      !(fs.f_flags & ST_RDONLY);
+
+	return memory && !access("/dev/shm", W_OK | X_OK) ? "/dev/shm" : "/tmp";
+}
+
 /* Under sudo, XDG_RUNTIME_DIR may still be the user's: not ours to fill. */
 static void choose_base(char base[PATH_MAX])
 {
@@ -51,7 +68,8 @@ static void choose_base(char base[PATH_MAX])
 		if (n > 0 && (size_t)n + SUFFIX_MAX <= room)
 			return;
 	}
-	snprintf(base, PATH_MAX, "/tmp/softvfio-%u", (unsigned int)geteuid());
+	snprintf(base, PATH_MAX, "%s/softvfio-%u", public_base(),
+		 (unsigned int)geteuid());
 }
 
 static int refuse_base(const char *base, int err, const char *why)
@@ -60,7 +78,7 @@ static int refuse_base(const char *base, int err, const char *why)
 	return -err;
 }
 
-/* In /tmp anybody could have made it first, or a link of that name. */
+/* There anybody could have made it first, or a link of that name. */
 static int check_base(const char *base)
 {
 	_cleanup_(closep) int fd =

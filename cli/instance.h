@@ -27,7 +27,8 @@ struct instance {
 /**
  * instance_base() - The directory of this user's instances, made and checked
  *
- * $XDG_RUNTIME_DIR/softvfio, or /tmp/softvfio-UID without a usable one.
+ * $XDG_RUNTIME_DIR/softvfio; without a usable one /dev/shm/softvfio-UID, or in
+ * /tmp where that is no tmpfs.
  *
  * Return: 0; -EPERM it is not this user's alone, or what the file system said;
  * reported.

@@ -4,11 +4,9 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli/cli.h"
-#include "cli/control.h"
-#include "cli/instance.h"
+#include "cli/collect.h"
 #include "cli/text.h"
 
 #define OPT_INSTANCE CLI_LONG
@@ -20,41 +18,10 @@ static const struct cli_option options[] = {
 	{0, NULL, NULL, NULL},
 };
 
-/* Collecting */
-
-static int collect(const struct instance *in, void *opaque)
+static void add_instance(json_t *list, json_t *answer, const char *instance)
 {
-	json_t *list = opaque;
-	json_t *reply = NULL;
-	int r = control_ask(in->dir, "ls", &reply);
-
-	if (r) {
-		cli_say("instance '%s' does not answer: %s", in->name,
-			strerror(-r));
-		return r;
-	}
-	json_object_set_new(reply, "instance", json_string(in->name));
-	json_array_append_new(list, reply);
-	return 0;
-}
-
-/* One of many may be starting or ending; the others are shown. */
-static int collect_any(const struct instance *in, void *opaque)
-{
-	collect(in, opaque);
-	return 0;
-}
-
-static int collect_all(const char *name, json_t *list)
-{
-	struct instance in;
-
-	if (!name)
-		return instance_each(collect_any, list);
-
-	int r = instance_find(name, &in);
-
-	return r ? r : collect(&in, list);
+	json_object_set_new(answer, "instance", json_string(instance));
+	json_array_append(list, answer);
 }
 
 /* Printing */
@@ -155,22 +122,14 @@ static void print_tables(const json_t *list)
 	print_each(list, "containers", print_container);
 }
 
-static void print_json(const json_t *list)
-{
-	json_t *all = json_pack("{s:O}", "instances", list);
-
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(all);
-}
-
 static int ls(const char *name, bool json)
 {
 	json_t *list = json_array();
-	int r = list ? collect_all(name, list) : -ENOMEM;
+	int r = list ? collect_answers(name, "ls", add_instance, list)
+		     : -ENOMEM;
 
 	if (!r && json)
-		print_json(list);
+		text_print_list("instances", list);
 	else if (!r && json_array_size(list))
 		print_tables(list);
 	else if (!r)

@@ -29,22 +29,52 @@ static int record_path(char path[PATH_MAX], const char *suffix)
 	return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-void record_save(const json_t *why)
+static int record_write(const json_t *record, const char *path)
 {
-	char path[PATH_MAX];
+	_cleanup_(freep) char *text = json_dumps(record, JSON_COMPACT);
 	char fresh[PATH_MAX];
 
-	if (record_path(path, "") || record_path(fresh, ".XXXXXX"))
-		return;
+	if (!text)
+		return -ENOMEM;
+	if (record_path(fresh, ".XXXXXX"))
+		return -ENAMETOOLONG;
 
 	_cleanup_(closep) int fd = mkstemp(fresh);
+	ssize_t len = (ssize_t)strlen(text);
 
-	if (fd >= 0 && !json_dumpfd(why, fd, JSON_COMPACT) &&
-	    !rename(fresh, path))
+	if (fd < 0)
+		return -errno;
+	errno = ENOSPC; /* of a short write */
+	if (write(fd, text, (size_t)len) == len && !rename(fresh, path))
+		return 0;
+
+	int r = -errno;
+
+	unlink(fresh);
+	return r;
+}
+
+/* Without refusals the record is that there is none. */
+void record_save(const json_t *report)
+{
+	json_t *refusals = json_object_get(report, "refusals");
+	char path[PATH_MAX];
+	int r;
+
+	if (record_path(path, ""))
 		return;
-	cli_say("cannot keep the refusals in %s: %s", path, strerror(errno));
-	if (fd >= 0)
-		unlink(fresh);
+	if (!json_array_size(refusals)) {
+		unlink(path);
+		return;
+	}
+
+	json_t *record = json_pack("{s:O}", "refusals", refusals);
+
+	r = record ? record_write(record, path) : -ENOMEM;
+	json_decref(record);
+	if (r)
+		cli_say("cannot keep the refusals in %s: %s", path,
+			strerror(-r));
 }
 
 json_t *record_load(void)

@@ -8,8 +8,8 @@
 
 #include <jansson.h>
 
-/** record_save() - Replace the record by a daemon's answer to "why" */
-void record_save(const json_t *why);
+/** record_save() - Replace the record by a daemon's answer to "report" */
+void record_save(const json_t *report);
 
 /** record_load() - The record, a new reference; NULL when there is none */
 json_t *record_load(void);

@@ -29,20 +29,17 @@ static void print_report(const json_t *report)
 /* Before the daemon ends: what was off, and what it refused. */
 static void take_leave(const struct instance *in)
 {
-	json_t *reply = NULL;
-	int r = control_ask(in->dir, "report", &reply);
+	json_t *report = NULL;
+	int r = control_ask(in->dir, "report", &report);
 
 	if (r) {
 		cli_say("no report, since the daemon does not answer: %s",
 			strerror(-r));
 		return;
 	}
-	print_report(reply);
-	json_decref(reply);
-	if (control_ask(in->dir, "why", &reply))
-		return;
-	record_save(reply);
-	json_decref(reply);
+	print_report(report);
+	record_save(report);
+	json_decref(report);
 }
 
 /* With a daemon of its own. */

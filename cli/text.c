@@ -18,6 +18,15 @@ void text_print(FILE *out, const json_t *value)
 		fputc(steers_terminal(*s) ? '?' : *s, out);
 }
 
+void text_print_list(const char *key, json_t *list)
+{
+	json_t *all = json_pack("{s:O}", key, list);
+
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(all);
+}
+
 const char *text_field(const json_t *object, const char *key, char *field)
 {
 	const json_t *value = json_object_get(object, key);

@@ -23,6 +23,9 @@ const char *text_field(const json_t *object, const char *key, char *field);
 /** text_print() - A whole string of any length; "-" if @value is none */
 void text_print(FILE *out, const json_t *value);
 
+/** text_print_list() - {@key: @list} as JSON to stdout */
+void text_print_list(const char *key, json_t *list);
+
 /**
  * text_program() - "qemu-img[123]"; "device" for pid 0, which is none's
  *

@@ -8,12 +8,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "cli/cli.h"
-#include "cli/control.h"
-#include "cli/instance.h"
+#include "cli/collect.h"
 #include "cli/record.h"
 #include "cli/text.h"
 
@@ -36,7 +34,7 @@ struct args {
 
 /* Collecting */
 
-static void append(json_t *list, const json_t *answer, const char *from)
+static void append(json_t *list, json_t *answer, const char *from)
 {
 	const json_t *refusals = json_object_get(answer, "refusals");
 
@@ -50,42 +48,15 @@ static void append(json_t *list, const json_t *answer, const char *from)
 	}
 }
 
-static int collect(const struct instance *in, void *opaque)
+static int collect(const char *name, json_t *list)
 {
-	json_t *answer = NULL;
-	int r = control_ask(in->dir, "why", &answer);
+	if (!name) {
+		json_t *record = record_load();
 
-	if (r) {
-		cli_say("instance '%s' does not answer: %s", in->name,
-			strerror(-r));
-		return r;
+		append(list, record, LAST_RUN);
+		json_decref(record);
 	}
-	append(opaque, answer, in->name);
-	json_decref(answer);
-	return 0;
-}
-
-static int collect_any(const struct instance *in, void *opaque)
-{
-	collect(in, opaque);
-	return 0;
-}
-
-static int collect_all(const char *name, json_t *list)
-{
-	struct instance in;
-
-	if (name) {
-		int r = instance_find(name, &in);
-
-		return r ? r : collect(&in, list);
-	}
-
-	json_t *record = record_load();
-
-	append(list, record, LAST_RUN);
-	json_decref(record);
-	return instance_each(collect_any, list);
+	return collect_answers(name, "why", append, list);
 }
 
 /* Oldest first; the order of an answer is kept within one time. */
@@ -163,23 +134,14 @@ static void print_list(const json_t *list)
 		print_refusal(json_array_get(list, i));
 }
 
-static void print_json(const json_t *list)
-{
-	json_t *all = json_pack("{s:O}", "refusals", list);
-
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(all);
-}
-
 static int why(const struct args *args)
 {
 	json_t *list = json_array();
-	int r = list ? collect_all(args->instance, list) : -ENOMEM;
+	int r = list ? collect(args->instance, list) : -ENOMEM;
 	json_t *sorted = newest(list, args->newest);
 
 	if (!r && args->json)
-		print_json(sorted);
+		text_print_list("refusals", sorted);
 	else if (!r)
 		print_list(sorted);
 	json_decref(sorted);

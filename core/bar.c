@@ -11,6 +11,9 @@
 #include "core/bar.h"
 #include "core/bar_impl.h"
 #include "lib/cleanup.h"
+#include "lib/size.h"
+
+#define FORGET_MIN 64 /* mappings listed before dead ones are looked for */
 
 static void bar_fd_path(const struct bar *bar, char path[32])
 {
@@ -50,7 +53,7 @@ int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	bar->access = shape->access;
 	bar->persistent = shape->persistent;
 	bar->size = shape->size;
-	bar->len = (shape->size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	bar->len = size_pages(shape->size);
 	bar->memfd = bar->kept = -1;
 	bar->watch = -1;
 	if (shape->kind != SV_BAR_MEM32 && shape->kind != SV_BAR_MEM64)
@@ -101,6 +104,46 @@ static int bar_open_locked_byte(const struct bar *bar, uint64_t id)
 	return TAKE_FD(fd);
 }
 
+static bool bar_mapping_lives(const struct bar *bar,
+			      const struct bar_mapping *m)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_start = (off_t)m->id,
+		.l_len = 1,
+	};
+
+	return fcntl(bar->memfd, F_OFD_GETLK, &lock) == 0 &&
+	       lock.l_type != F_UNLCK;
+}
+
+/* Drop what nobody has mapped any more. */
+static void forget_dead_locked(struct bar *bar) REQUIRES(&bar->lock)
+{
+	struct bar_mapping *m, *next;
+
+	for (m = TAILQ_FIRST(&bar->mappings); m; m = next) {
+		next = TAILQ_NEXT(m, link);
+		if (bar_mapping_lives(bar, m))
+			continue;
+		TAILQ_REMOVE(&bar->mappings, m, link);
+		bar->n_mappings--;
+		free(m);
+	}
+}
+
+/* A program that maps and unmaps all day must not fill the list. */
+static void list_mapping_locked(struct bar *bar, struct bar_mapping *m)
+	REQUIRES(&bar->lock)
+{
+	if (bar->n_mappings >= bar->forget_at) {
+		forget_dead_locked(bar);
+		bar->forget_at = 2 * bar->n_mappings + FORGET_MIN;
+	}
+	TAILQ_INSERT_TAIL(&bar->mappings, m, link);
+	bar->n_mappings++;
+}
+
 int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	    uint64_t len, int *ret_fd)
 {
@@ -118,7 +161,7 @@ int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	int fd = bar_open_locked_byte(bar, m->id);
 
 	if (fd >= 0)
-		TAILQ_INSERT_TAIL(&bar->mappings, m, link);
+		list_mapping_locked(bar, m);
 	mutex_unlock(&bar->lock);
 	if (fd < 0) {
 		free(m);
@@ -128,34 +171,16 @@ int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	return 0;
 }
 
-static bool bar_mapping_lives(const struct bar *bar,
-			      const struct bar_mapping *m)
-{
-	struct flock lock = {
-		.l_type = F_WRLCK,
-		.l_start = (off_t)m->id,
-		.l_len = 1,
-	};
-
-	return fcntl(bar->memfd, F_OFD_GETLK, &lock) == 0 &&
-	       lock.l_type != F_UNLCK;
-}
-
 bool bar_mapped(struct bar *bar, uint64_t owner)
 {
-	struct bar_mapping *m, *next;
+	struct bar_mapping *m;
 	bool lives = false;
 
 	mutex_lock(&bar->lock);
-	for (m = TAILQ_FIRST(&bar->mappings); m; m = next) {
-		next = TAILQ_NEXT(m, link);
-		if (!bar_mapping_lives(bar, m)) {
-			TAILQ_REMOVE(&bar->mappings, m, link);
-			free(m);
-		} else if (m->owner == owner) {
+	forget_dead_locked(bar);
+	TAILQ_FOREACH (m, &bar->mappings, link)
+		if (m->owner == owner)
 			lives = true;
-		}
-	}
 	mutex_unlock(&bar->lock);
 	return lives;
 }

@@ -24,9 +24,9 @@
 #include <sys/types.h>
 
 #include "lib/lock.h"
+#include "lib/size.h"
 #include "softvfio/device.h"
 
-#define PAGE	      4096u
 #define BAR_PIPES_MAX 64 /* MiB: what an ordinary user's pipes may hold */
 
 /** struct bar_mapping - One mmap() of a BAR that may still be there */
@@ -57,8 +57,10 @@ struct bar {
 	uint8_t *mem; /* the contents: view, or the kept ones while closed */
 	int kept;     /* memfd of the contents while closed, else -1 */
 
-	struct mutex lock; /* the two fields below */
+	struct mutex lock; /* the fields below */
 	TAILQ_HEAD(, bar_mapping) mappings GUARDED_BY(&lock);
+	size_t n_mappings GUARDED_BY(&lock); /* dead ones included */
+	size_t forget_at GUARDED_BY(&lock);  /* so many: look for dead ones */
 	uint64_t last_id GUARDED_BY(&lock);
 };
 
@@ -68,10 +70,13 @@ struct bar {
  * @shape:   size and kind; with kind NONE nothing is made
  * @inotify: told (IN_CLOSE_WRITE) when a mapping has gone, or -1
  *
+ * Context: one thread; nobody else knows the BAR yet.
  * Return: 0; -EMFILE, -ENOMEM, -ENOSPC. bar_done() is right in any case.
  */
 int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	     int inotify);
+
+/** bar_done() - Nobody knows it any more; open mappings of programs stay */
 void bar_done(struct bar *bar);
 
 /**
@@ -85,7 +90,11 @@ void bar_done(struct bar *bar);
 int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	    uint64_t len, int *ret_fd);
 
-/** bar_mapped() - Does a mapping of @owner live? Forgets dead ones. */
+/**
+ * bar_mapped() - Does a mapping of @owner live? Forgets dead ones.
+ *
+ * Context: takes bar->lock.
+ */
 bool bar_mapped(struct bar *bar, uint64_t owner);
 
 /**
@@ -102,7 +111,11 @@ bool bar_mapped(struct bar *bar, uint64_t owner);
 void bar_close(struct bar *bar);
 void bar_open(struct bar *bar);
 
-/** bar_clear() - All zeroes again; open mappings stay and see zeroes */
+/**
+ * bar_clear() - All zeroes again; open mappings stay and see zeroes
+ *
+ * Context: memory_lock held for writing.
+ */
 void bar_clear(struct bar *bar);
 
 /**

@@ -93,12 +93,17 @@ static bool hold_pages(struct bar *bar, uint64_t off, size_t len,
 	return true;
 }
 
-/* Hold what is populated; what no pipe takes is copied now. */
+/*
+ * Hold what is populated; what no pipe takes is copied now. A program may have
+ * made the file longer than the BAR is.
+ */
 static void hold_contents(struct bar *bar, struct holding *h)
 {
 	uint64_t at = 0, end;
 
-	while (next_extent(bar->memfd, &at, &end)) {
+	while (next_extent(bar->memfd, &at, &end) && at < bar->len) {
+		if (end > bar->len)
+			end = bar->len;
 		while (at < end) {
 			size_t len =
 				end - at < PIPE_BYTES ? end - at : PIPE_BYTES;

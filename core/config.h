@@ -32,6 +32,9 @@
  * @function_reset: FLR bit written and DEVCAP has FLR; the function resets and
  *		    config_reset() is called from within
  * @intx_disable:   virtual DisINTx changed
+ * @settled:	    a write is done, and so are its other events: what @memory
+ *		    and @power closed ahead of the change, others may have
+ *		    opened again before it
  *
  * Called on the writer's thread with no config lock held. Each may be NULL.
  * Writes by several threads wait for each other until their events have
@@ -43,6 +46,7 @@ struct config_events {
 	void (*power)(void *opaque, unsigned int from, unsigned int to);
 	void (*function_reset)(void *opaque);
 	void (*intx_disable)(void *opaque, bool disable);
+	void (*settled)(void *opaque);
 };
 
 struct config; /* one function's configuration space */
@@ -58,11 +62,14 @@ struct config; /* one function's configuration space */
  * 0x80 (PM always, the others as the shape has them); 256 bytes without PCIe,
  * 4096 with. Before the first open it is as after config_close().
  *
+ * Context: any thread, no lock; raises no event.
  * Return: 0; -ENOMEM.
  */
 int config_new(const struct sv_shape *shape, uint8_t irq_line,
 	       const uint64_t bar_base[7], const struct config_events *events,
 	       void *opaque, struct config **ret_config);
+
+/** config_free() - Nobody may be calling in any more; NULL is fine */
 struct config *config_free(struct config *c);
 static inline void config_freep(struct config **c)
 {
@@ -78,6 +85,8 @@ unsigned int config_size(const struct config *c);
  * of COMMAND puts back when they were changed meanwhile
  * config_close() - Last close: bus mastering, MSI and MSI-X off, decode on as
  * the firmware left it, D0
+ *
+ * Context: take the config lock; raise no event.
  */
 void config_open(struct config *c);
 void config_close(struct config *c);
@@ -107,6 +116,7 @@ int64_t config_write(struct config *c, uint64_t pos, const void *buf,
  * of what is virtual (BARs, its own idea of COMMAND.MEMORY) does not follow; as
  * in vfio-pci its next write of COMMAND puts changed BARs back.
  *
+ * Context: as config_read() and config_write().
  * Return: bytes done, short at the end of the space, 0 beyond it.
  */
 int64_t config_raw_read(struct config *c, uint64_t pos, void *buf,
@@ -120,7 +130,9 @@ int64_t config_raw_write(struct config *c, uint64_t pos, const void *buf,
  * the virtual view is not touched
  *
  * From D3hot, COMMAND and BARs are as they were when D3hot was entered (unless
- * the function has NoSoftRst). Raises no event; may be called from one.
+ * the function has NoSoftRst).
+ *
+ * Context: takes the config lock. Raises no event; may be called from one.
  */
 void config_reset(struct config *c);
 
@@ -139,7 +151,10 @@ bool config_bus_master(const struct config *c);
 /** config_intx_disabled() - DisINTx of the virtual view */
 bool config_intx_disabled(const struct config *c);
 
-/* What the interrupt code does to the hardware's view. */
+/*
+ * What the interrupt code does to the hardware's view.
+ * Context: take the config lock, raise no event; igate or the irq lock is held.
+ */
 
 /**
  * config_set_msi() - MSI enabled with @vectors (power of two), or 0 = off

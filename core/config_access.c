@@ -32,6 +32,11 @@ static void config_write_begin(struct config *c) ACQUIRES(&c->lock)
 
 static void config_write_end(struct config *c) RELEASES(&c->lock)
 {
+	if (c->events.settled) {
+		config_unlock(c);
+		c->events.settled(c->opaque);
+		config_lock(c);
+	}
 	c->writing = false;
 	cond_signal(&c->idle);
 	config_unlock(c);

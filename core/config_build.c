@@ -22,6 +22,8 @@
 #define ALL  0xffffffffu
 #define NONE 0u
 
+#define HEADER_MULTI 0x80 /* of the header type: a multi-function device */
+
 /** struct reg - Masks of one register, relative to its capability */
 struct reg {
 	uint8_t off;
@@ -150,6 +152,7 @@ static void add_header(struct config *c, const struct sv_shape *shape,
 	       shape->class_code << 8 | shape->revision);
 	put_le(c->hw + PCI_SUBSYSTEM_VENDOR_ID, 2, subsys_vendor);
 	put_le(c->hw + PCI_SUBSYSTEM_ID, 2, shape->subsys_device);
+	c->hw[PCI_HEADER_TYPE] = shape->multifunction ? HEADER_MULTI : 0;
 	c->hw[PCI_INTERRUPT_LINE] = irq_line;
 	c->hw[PCI_INTERRUPT_PIN] = shape->no_intx ? 0 : 1;
 }

@@ -3,6 +3,9 @@
  * A VFIO container: groups that share one IOVA table. It lives until its file
  * is closed and no group is attached; its IOMMU (type and mappings) lives until
  * the last group is detached, even when the file stays open.
+ *
+ * Context, for every function unless it says otherwise: any thread; takes
+ * container->lock.
  */
 #ifndef SOFTVFIO_CORE_CONTAINER_H
 #define SOFTVFIO_CORE_CONTAINER_H
@@ -24,7 +27,20 @@ struct container {
 	unsigned int n_groups GUARDED_BY(&lock);
 };
 
-int container_new(struct container **ret_container); /* 0 or -ENOMEM */
+/**
+ * container_new() - A container without groups
+ *
+ * Context: lock-free.
+ * Return: 0; -ENOMEM.
+ */
+int container_new(struct container **ret_container);
+
+/**
+ * container_get() - One more reference
+ * container_put() - One less. NULL is fine
+ *
+ * Context: lock-free, but for the last put: ioas_put().
+ */
 struct container *container_get(struct container *c);
 struct container *container_put(struct container *c);
 
@@ -32,7 +48,6 @@ struct container *container_put(struct container *c);
  * container_set_iommu() - VFIO_SET_IOMMU
  * @type: as the program passed it
  *
- * Context: takes container->lock.
  * Return: 0; -EINVAL no group is attached, a type is set already, or @type is
  * an extension that is none; -ENODEV unknown type; -ENOMEM.
  */

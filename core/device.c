@@ -95,18 +95,29 @@ static void gate_set_locked(struct sv_dev *dev, bool open)
 	dev->gate_open = open;
 }
 
-static void gate_set(struct sv_dev *dev, bool open)
+/* What turns this off closes the gate first, or calls gate_update() after. */
+static bool device_decodes(const struct sv_dev *dev)
+	REQUIRES_SHARED(&dev->memory_lock)
+{
+	return dev->in_use && config_memory_enabled(dev->config) &&
+	       !atomic_load(&dev->low_power);
+}
+
+static void gate_close(struct sv_dev *dev)
 {
 	rwlock_write(&dev->memory_lock);
-	if (dev->gate_open != open)
-		gate_set_locked(dev, open);
+	gate_set_locked(dev, false);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
-static bool device_decodes(const struct sv_dev *dev)
+static void gate_update(struct sv_dev *dev)
 {
-	return config_memory_enabled(dev->config) &&
-	       !atomic_load(&dev->low_power);
+	rwlock_write(&dev->memory_lock);
+	bool open = device_decodes(dev);
+
+	if (dev->gate_open != open)
+		gate_set_locked(dev, open);
+	rwlock_unwrite(&dev->memory_lock);
 }
 
 /*
@@ -123,18 +134,32 @@ static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
 			bar_clear(&dev->bar[i]);
 	irq_level(dev->irq, false);
 	dev->ops->reset(dev, why);
+	if (why != SV_RESET_FUNCTION)
+		dev->in_use = why == SV_RESET_OPEN;
 	if (device_decodes(dev))
 		gate_set_locked(dev, true);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
-/* Have whatever DMA the model waits for return, and get the model. */
+/* Have whatever DMA the model waits for return, until device_allow_dma(). */
+static void device_cancel_dma(struct sv_dev *dev)
+{
+	atomic_fetch_add(&dev->dma.cancel, 1);
+	mem_wake(&dev->dma);
+}
+
+/* Others may want the same at the same time, and go on wanting it. */
+static void device_allow_dma(struct sv_dev *dev)
+{
+	atomic_fetch_sub(&dev->dma.cancel, 1);
+}
+
+/* Get the model from whatever DMA it waits for. */
 static void device_stop_model(struct sv_dev *dev) ACQUIRES(&dev->model)
 {
-	atomic_store(&dev->dma.cancel, true);
-	mem_wake(&dev->dma);
+	device_cancel_dma(dev);
 	mutex_lock(&dev->model);
-	atomic_store(&dev->dma.cancel, false);
+	device_allow_dma(dev);
 }
 
 static void device_function_reset(void *opaque)
@@ -162,11 +187,11 @@ static void device_power(void *opaque, unsigned int from, unsigned int to)
 	struct sv_dev *dev = opaque;
 
 	if (to == 3)
-		gate_set(dev, false);
+		gate_close(dev);
 	else if (from == 3 && !dev->shape.no_soft_reset)
 		device_function_reset(dev);
 	else
-		gate_set(dev, device_decodes(dev));
+		gate_update(dev);
 }
 
 /* Before the bit is cleared, after it was set. */
@@ -174,9 +199,28 @@ static void device_memory(void *opaque, bool enable)
 {
 	struct sv_dev *dev = opaque;
 
-	gate_set(dev, enable && device_decodes(dev));
-	if (enable)
-		devthread_kick(dev->thread);
+	if (!enable) {
+		gate_close(dev);
+		return;
+	}
+	gate_update(dev);
+	devthread_kick(dev->thread);
+}
+
+/*
+ * A reset may have opened the gate between its closing and the change, and a
+ * trapped access may have begun. Neither outlives the write that turns decode
+ * off.
+ */
+static void device_settled(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	gate_update(dev);
+	if (config_memory_enabled(dev->config))
+		return;
+	mutex_lock(&dev->access);
+	mutex_unlock(&dev->access);
 }
 
 static const struct config_events config_events = {
@@ -184,6 +228,7 @@ static const struct config_events config_events = {
 	.power = device_power,
 	.function_reset = device_function_reset,
 	.intx_disable = device_intx_disable,
+	.settled = device_settled,
 };
 
 static bool device_run(void *opaque)
@@ -350,10 +395,10 @@ int device_new(const struct device_host *host, char err[256],
 	dev->fault_arg = host->fault_arg;
 	dev->wakeup_fd = -1;
 	mutex_init(&dev->model, RANK_MODEL, "model");
+	mutex_init(&dev->access, RANK_ACCESS, "access");
 	rwlock_init(&dev->memory_lock, RANK_MEMORY, "memory_lock");
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
 		bar_init(&dev->bar[i], "", &(struct sv_bar){0}, -1);
-	dev->gate_open = true;
 	dev->error = err;
 	err[0] = '\0';
 
@@ -385,9 +430,20 @@ struct sv_dev *device_free(struct sv_dev *dev)
 	free(dev->rom);
 	free(dev->state);
 	rwlock_done(&dev->memory_lock);
+	mutex_done(&dev->access);
 	mutex_done(&dev->model);
 	free(dev);
 	return NULL;
+}
+
+static void device_drop_ioas(struct sv_dev *dev)
+{
+	mutex_lock(&dev->model);
+	struct ioas *ioas = dev->ioas;
+
+	dev->ioas = NULL;
+	mutex_unlock(&dev->model);
+	ioas_put(ioas);
 }
 
 static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
@@ -396,14 +452,13 @@ static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
 	config_open(dev->config);
 	mutex_lock(&dev->model);
 	device_reset_locked(dev, SV_RESET_OPEN);
-	mutex_unlock(&dev->model);
-
 	dev->ioas = ioas_get(ioas);
+	mutex_unlock(&dev->model);
 
 	int r = devthread_start(dev->thread, dev->ops->name);
 
 	if (r < 0)
-		dev->ioas = ioas_put(dev->ioas);
+		device_drop_ioas(dev);
 	return r;
 }
 
@@ -422,17 +477,17 @@ int device_open(struct sv_dev *dev, struct ioas *ioas)
 
 static void device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 {
-	atomic_store(&dev->dma.cancel, true);
-	mem_wake(&dev->dma);
+	device_cancel_dma(dev);
 	devthread_stop(dev->thread);
 	device_low_power(dev, false, -1);
 	irq_close(dev->irq);
 	config_close(dev->config);
 
-	device_stop_model(dev);
+	mutex_lock(&dev->model);
+	device_allow_dma(dev);
 	device_reset_locked(dev, SV_RESET_CLOSE);
 	mutex_unlock(&dev->model);
-	dev->ioas = ioas_put(dev->ioas);
+	device_drop_ioas(dev);
 }
 
 void device_close(struct sv_dev *dev)
@@ -455,7 +510,7 @@ int device_reset(struct sv_dev *dev)
 void device_low_power_locked(struct sv_dev *dev, bool enter)
 {
 	atomic_store(&dev->low_power, enter);
-	gate_set(dev, device_decodes(dev));
+	gate_update(dev);
 }
 
 int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd)

@@ -6,6 +6,10 @@
  *
  * Locks, outer to inner (docs/LOCKING.md): dev_set -> model -> igate ->
  * memory_lock -> bar. The model lock is what "one thread at a time" means.
+ *
+ * Context, for every function unless it says otherwise: any thread; takes the
+ * model lock, igate, memory_lock or the bars' locks, so none of them may be
+ * held.
  */
 #ifndef SOFTVFIO_CORE_DEVICE_H
 #define SOFTVFIO_CORE_DEVICE_H
@@ -127,13 +131,15 @@ struct sv_dev {
 	void *fault_arg;
 	char *error; /* where sv_error() writes while starting up, or NULL */
 
-	struct mutex model;	   /* the model's state and callbacks */
+	struct mutex model;  /* the model's state and callbacks */
+	struct mutex access; /* held by a trapped access that goes ahead */
 	struct rwlock memory_lock; /* may BARs be touched */
 	bool gate_open;		   /* memory_lock: BARs are mapped in */
-	unsigned int open_count;   /* set->lock */
-	_Atomic bool low_power;	   /* LOW_POWER_ENTRY is in force */
-	int wakeup_fd;		   /* model lock; -1 = none */
-	struct ioas *ioas;	   /* while open; one reference */
+	bool in_use; /* memory_lock: from first open to last close */
+	unsigned int open_count; /* set->lock */
+	_Atomic bool low_power;	 /* LOW_POWER_ENTRY is in force */
+	int wakeup_fd;		 /* model lock; -1 = none */
+	struct ioas *ioas;	 /* model lock; while open, one reference */
 	struct dma_ctx dma;
 	struct device_stats stats;
 };
@@ -142,10 +148,15 @@ struct sv_dev {
  * device_new() - Make a function and its model
  * @err: one line on failure
  *
- * Return: 0; -errno of the model's init or of a resource.
+ * Context: one thread; nobody else knows the function yet.
+ * Return: 0; -ENOMEM, -EMFILE; -ENOSPC no bus addresses are left; -EFBIG the
+ * ROM's image is no file, or larger than its BAR; as open(2) of the image; as
+ * @override; as shape_up() or init() of the model.
  */
 int device_new(const struct device_host *host, char err[256],
 	       struct sv_dev **ret_dev);
+
+/** device_free() - Not open, and nobody calls in any more; NULL is fine */
 struct sv_dev *device_free(struct sv_dev *dev);
 
 /**
@@ -160,6 +171,9 @@ int device_open(struct sv_dev *dev, struct ioas *ioas);
 /**
  * device_close() - One user less; with the last one DMA stops, interrupts go,
  * the function is reset, all before it returns
+ *
+ * Context: takes set->lock and what is inside; waits for the model's run(),
+ * but for no program.
  */
 void device_close(struct sv_dev *dev);
 
@@ -172,7 +186,12 @@ struct device_region {
 	bool msix; /* holds the MSI-X table: MSIX_MAPPABLE */
 };
 
-/** device_region() - 0; -EINVAL no such region */
+/**
+ * device_region() - VFIO_DEVICE_GET_REGION_INFO
+ *
+ * Context: any thread, lock-free.
+ * Return: 0; -EINVAL no such region.
+ */
 int device_region(const struct sv_dev *dev, uint32_t index,
 		  struct device_region *ret_region);
 
@@ -201,13 +220,19 @@ int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
  * @ret_trap: the mapping must trap (SV_ACCESS_TRAP)
  * @ret_fd: to map at the returned @ret_off
  *
- * Return: 0; -EINVAL (kernel-semantics 3.11); -EMFILE, -ENOMEM.
+ * Context: takes the bar's lock.
+ * Return: 0; -EINVAL not shared, a region that cannot be mapped, or beyond its
+ * end (kernel-semantics 3.11); -EMFILE, -ENOMEM.
  */
 int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
 		uint64_t len, bool shared, uint64_t *ret_off, bool *ret_trap,
 		int *ret_fd);
 
-/** device_mapped() - Does a mapping made through @owner live? */
+/**
+ * device_mapped() - Does a mapping made through @owner live?
+ *
+ * Context: takes the bars' locks.
+ */
 bool device_mapped(struct sv_dev *dev, uint64_t owner);
 
 /**
@@ -225,12 +250,20 @@ int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off);
  * device_access() - One load or store to a trapped page
  * @size: 1, 2, 4 or 8; @off a multiple of it
  *
- * Return: 0; -EFAULT as device_fault().
+ * Context: takes memory_lock for reading, or the model lock.
+ * Return: 0; -EINVAL no such size; -EFAULT outside the BAR, or as
+ * device_fault().
  */
 int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 		  unsigned int size, bool write, uint64_t *val);
 
-/** device_reset() - VFIO_DEVICE_RESET; 0 or -EINVAL (no way to reset) */
+/**
+ * device_reset() - VFIO_DEVICE_RESET
+ *
+ * Context: takes the model lock and what is inside; waits for the model's
+ * run(), but for no program.
+ * Return: 0; -EINVAL there is no way to reset it.
+ */
 int device_reset(struct sv_dev *dev);
 
 /**
@@ -238,9 +271,16 @@ int device_reset(struct sv_dev *dev);
  * @enter: else exit, which is idempotent
  * @wakeup_fd: signalled when the device wakes up; taken on success; or -1
  *
+ * Context: takes the model lock and memory_lock.
  * Return: 0; -EINVAL already in low power.
  */
 int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd);
+
+/**
+ * device_wake() - The program uses the file: a function in low power wakes up,
+ * and if it was to tell of that, it does, and is in low power no longer
+ */
+void device_wake(struct sv_dev *dev);
 
 /** device_low_power_locked() - the same with the model lock held, core only */
 void device_low_power_locked(struct sv_dev *dev, bool enter)

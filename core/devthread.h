@@ -16,19 +16,36 @@ struct devthread;
  * @run:    does what there is to do; whether there was anything
  * @polled: call @run even when nobody kicked
  *
+ * Context: any thread; start and stop of one thread exclude each other, by
+ * whoever calls them.
  * Return: 0; -ENOMEM.
  */
 int devthread_new(bool (*run)(void *opaque), void *opaque, bool polled,
 		  struct devthread **ret_thread);
-struct devthread *devthread_free(struct devthread *t); /* must be stopped */
 
-/** devthread_start() - 0, or -EAGAIN when the host has no thread to give */
+/** devthread_free() - It must be stopped; NULL is fine */
+struct devthread *devthread_free(struct devthread *t);
+
+/**
+ * devthread_start() - Run
+ * @name: of the thread, cut to 15 bytes
+ *
+ * Return: 0; -EAGAIN the host has no thread to give.
+ */
 int devthread_start(struct devthread *t, const char *name);
 
-/** devthread_stop() - returns when @run is not and will not be running */
+/**
+ * devthread_stop() - Returns when @run is not and will not be running
+ *
+ * Context: waits for @run, so no lock that it takes may be held.
+ */
 void devthread_stop(struct devthread *t);
 
-/** devthread_kick() - have @run called soon; any thread, never blocks */
+/**
+ * devthread_kick() - Have @run called soon
+ *
+ * Context: any thread; takes the thread's own lock, never blocks.
+ */
 void devthread_kick(struct devthread *t);
 
 #endif

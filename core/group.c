@@ -87,7 +87,6 @@ void group_close(struct group *g)
 void group_get_status(struct group *g, struct group_status *ret_status)
 {
 	mutex_lock(&g->lock);
-	ret_status->viable = group_bound_locked(g) == g->n_members;
 	ret_status->container_set = g->container;
 	mutex_unlock(&g->lock);
 }
@@ -99,11 +98,6 @@ int group_set_container(struct group *g, struct container *c)
 	mutex_lock(&g->lock);
 	if (g->container) {
 		r = refuse(EINVAL, "group %u: has a container already", g->id);
-	} else if (group_bound_locked(g) != g->n_members) {
-		r = refuse(EPERM,
-			   "group %u: not viable, a device of it is not "
-			   "bound to vfio-pci",
-			   g->id);
 	} else {
 		g->container = container_get(c);
 		container_attach(c);
@@ -248,21 +242,26 @@ void group_put_device(struct group *g, struct sv_dev *dev)
 	mutex_unlock(&g->lock);
 }
 
+static int group_bind_locked(struct group *g, struct group_member *m, bool bind)
+	REQUIRES(&g->lock)
+{
+	if (m->bound == bind)
+		return bind ? refuse(EBUSY, "%s is bound already", m->dev->name)
+			    : refuse(ENODEV, "%s is not bound", m->dev->name);
+	if (g->file_open || g->users)
+		return refuse(EBUSY, "group %u is in use", g->id);
+	m->bound = bind;
+	return 0;
+}
+
 int group_bind(struct group *g, const struct sv_dev *dev, bool bind)
 {
 	int r = -ENODEV;
 
 	mutex_lock(&g->lock);
-	for (size_t i = 0; i < g->n_members; i++) {
-		if (g->member[i].dev != dev || g->member[i].bound == bind)
-			continue;
-		if (g->file_open || g->users) {
-			r = refuse(EBUSY, "group %u is in use", g->id);
-		} else {
-			g->member[i].bound = bind;
-			r = 0;
-		}
-	}
+	for (size_t i = 0; i < g->n_members; i++)
+		if (g->member[i].dev == dev)
+			r = group_bind_locked(g, &g->member[i], bind);
 	mutex_unlock(&g->lock);
 	return r;
 }

@@ -6,6 +6,9 @@
  * The group's file counts as open for as long as one of its devices is, even
  * after the program closed it (Linux: an open device holds the group's file),
  * so that a second open is EBUSY until the last device is closed.
+ *
+ * Context, for every function unless it says otherwise: any thread; takes
+ * group->lock and what is inside.
  */
 #ifndef SOFTVFIO_CORE_GROUP_H
 #define SOFTVFIO_CORE_GROUP_H
@@ -35,15 +38,28 @@ struct group {
 	struct container *container; /* one reference, or NULL */
 };
 
-/** enum group_status - VFIO_GROUP_GET_STATUS */
+/** struct group_status - VFIO_GROUP_GET_STATUS */
 struct group_status {
-	bool viable;
 	bool container_set;
 };
 
-int group_new(unsigned int id, struct group **ret_group); /* 0 or -ENOMEM */
+/**
+ * group_new() - A group without members
+ *
+ * Context: lock-free, as the next two: while the machine is being made.
+ * Return: 0; -ENOMEM.
+ */
+int group_new(unsigned int id, struct group **ret_group);
+
+/** group_free() - Closed and in no container; NULL is fine */
 struct group *group_free(struct group *g);
-int group_add(struct group *g, struct sv_dev *dev); /* 0 or -ENOSPC */
+
+/**
+ * group_add() - One more member, bound to vfio-pci
+ *
+ * Return: 0; -ENOSPC there are GROUP_DEVICES_MAX.
+ */
+int group_add(struct group *g, struct sv_dev *dev);
 
 /**
  * group_open() - open("/dev/vfio/N")
@@ -55,14 +71,17 @@ int group_open(struct group *g);
 /** group_close() - The last reference to the group's file is gone */
 void group_close(struct group *g);
 
+/** group_get_status() - VFIO_GROUP_GET_STATUS */
 void group_get_status(struct group *g, struct group_status *ret_status);
 
 /**
  * group_set_container() - VFIO_GROUP_SET_CONTAINER
  * @c: one reference is taken on success
  *
- * Return: 0; -EINVAL it has a container; -EPERM a member is not bound to
- * vfio-pci.
+ * A member without a driver is in nobody's way (Linux: EPERM only for one that
+ * a driver of the host's uses, and there are none here).
+ *
+ * Return: 0; -EINVAL it has a container.
  */
 int group_set_container(struct group *g, struct container *c);
 
@@ -78,18 +97,23 @@ int group_unset_container(struct group *g);
  * @name: "0000:01:00.0[ vf_token=UUID]"
  *
  * Return: 0; -ENODEV no member of that name; -EINVAL bad option, or no
- * container, or no IOMMU set on it; -EAGAIN.
+ * container, or no IOMMU set on it; -EAGAIN as device_open().
  */
 int group_get_device(struct group *g, const char *name,
 		     struct sv_dev **ret_dev);
 
-/** group_put_device() - What group_get_device() opened is closed */
+/**
+ * group_put_device() - What group_get_device() opened is closed
+ *
+ * Context: takes the device's locks before, and not under, group->lock.
+ */
 void group_put_device(struct group *g, struct sv_dev *dev);
 
 /**
  * group_bind() - Bind to or unbind from vfio-pci (sysfs)
  *
- * Return: 0; -ENODEV @dev is bound (unbound) already; -EBUSY it is in use.
+ * Return: 0; -ENODEV to be unbound, it is not bound; -EBUSY to be bound, it is
+ * already; or the group is in use.
  */
 int group_bind(struct group *g, const struct sv_dev *dev, bool bind);
 

@@ -618,6 +618,27 @@ uint64_t ioas_mapped(struct ioas *ioas)
 	return bytes;
 }
 
+static uint64_t area_pinned(const struct area *a)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < a->n_segs; i++)
+		if (mem_is_pinned(a->seg[i].seg.mem))
+			bytes += a->seg[i].seg.len;
+	return bytes;
+}
+
+uint64_t ioas_pinned(struct ioas *ioas)
+{
+	uint64_t bytes = 0;
+
+	rwlock_read(&ioas->lock);
+	for (size_t i = 0; i < ioas->n; i++)
+		bytes += area_pinned(ioas->area[i]);
+	rwlock_unread(&ioas->lock);
+	return bytes;
+}
+
 uint32_t ioas_avail(struct ioas *ioas)
 {
 	rwlock_read(&ioas->lock);

@@ -37,11 +37,19 @@ struct iova_range {
  * ioas_new() - An empty address space
  * @max_areas: dma_entry_limit
  *
+ * Context: any thread.
  * Return: 0; -ENOMEM.
  */
 int ioas_new(uint32_t max_areas, struct ioas **ret_ioas);
+
+/**
+ * ioas_get() - One more reference
+ * ioas_put() - One less; the last drops every mapping. NULL is fine
+ *
+ * Context: any thread; the last put drops references of memory: mem_put().
+ */
 struct ioas *ioas_get(struct ioas *ioas);
-struct ioas *ioas_put(struct ioas *ioas); /* last put drops every mapping */
+struct ioas *ioas_put(struct ioas *ioas);
 
 /**
  * ioas_check_map() - type1 MAP_DMA: everything that Linux checks before it
@@ -51,6 +59,7 @@ struct ioas *ioas_put(struct ioas *ioas); /* last put drops every mapping */
  *
  * Order and errno as kernel-semantics 2.6 steps 4 to 10.
  *
+ * Context: takes ioas->lock for reading.
  * Return: 0; -EINVAL size 0, no permission, misaligned, or outside the valid
  * IOVA ranges; -EOVERFLOW a range wraps; -EEXIST overlaps a mapping; -ENOSPC
  * no entry is left.
@@ -89,21 +98,30 @@ enum ioas_unmap_mode { IOAS_UNMAP_V1, IOAS_UNMAP_V2, IOAS_UNMAP_ALL };
 int ioas_unmap(struct ioas *ioas, enum ioas_unmap_mode mode, uint64_t iova,
 	       uint64_t size, uint64_t *ret_unmapped);
 
-/** ioas_avail() - mappings left under the limit */
+/**
+ * ioas_avail() - mappings left under the limit
+ * ioas_mapped() - bytes mapped
+ * ioas_pinned() - those that RLIMIT_MEMLOCK is compared with: no BARs
+ *
+ * Context: take ioas->lock for reading.
+ */
 uint32_t ioas_avail(struct ioas *ioas);
-
-/** ioas_mapped() - bytes mapped, what RLIMIT_MEMLOCK is compared with */
 uint64_t ioas_mapped(struct ioas *ioas);
+uint64_t ioas_pinned(struct ioas *ioas);
 
-/** ioas_ranges() - valid IOVA ranges, ascending; belongs to @ioas */
+/**
+ * ioas_ranges() - valid IOVA ranges, ascending; belongs to @ioas
+ *
+ * Context: any thread, lock-free.
+ */
 const struct iova_range *ioas_ranges(const struct ioas *ioas, size_t *ret_n);
 
 /**
  * struct dma_ctx - One requester: a device thread's identity towards ioas
- * @cancel: set (and mem_wake() called) to make a waiting copy give up
+ * @cancel: how many want waiting copies to give up; raised before mem_wake()
  */
 struct dma_ctx {
-	_Atomic bool cancel;
+	_Atomic unsigned int cancel;
 };
 
 /**
@@ -133,7 +151,11 @@ struct ioas_entry {
 	uint32_t prot;
 };
 
-/** ioas_list() - up to @max mappings in ascending order; returns how many */
+/**
+ * ioas_list() - up to @max mappings in ascending order; returns how many
+ *
+ * Context: takes ioas->lock for reading.
+ */
 size_t ioas_list(struct ioas *ioas, struct ioas_entry *entries, size_t max);
 
 #endif

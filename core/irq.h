@@ -111,12 +111,17 @@ struct irq; /* interrupts of one function */
  * @host: copied; every member is set
  * @opaque: for @host
  *
+ * Context: any thread.
  * Return: 0; -ENOMEM.
  */
 int irq_new(const struct irq_counts *counts, const struct irq_host *host,
 	    void *opaque, struct irq **ret_irq);
 
-/** irq_free() - irq_close(), and no more; nobody may be calling in any more */
+/**
+ * irq_free() - irq_close(), and no more; nobody may be calling in any more
+ *
+ * Context: takes igate. NULL is fine.
+ */
 struct irq *irq_free(struct irq *irq);
 
 /**
@@ -151,8 +156,8 @@ int irq_check(const struct irq *irq, uint32_t flags, uint32_t index,
  * Return: 0; -ENOTTY no handler for this index and action; -EINVAL not what
  * the current mode allows, a vector that was not allocated, or a file that is
  * no eventfd; -EBADF no such descriptor; -ERANGE MSI or MSI-X to be enabled
- * with no vector; -EBUSY an unmask eventfd is already there; -EMFILE; what
- * @watch of struct irq_host says.
+ * with no vector; -EBUSY an unmask eventfd is already there; -EMFILE; for an
+ * unmask eventfd -ENOMEM and -ENOSPC, as @watch of struct irq_host says.
  */
 int irq_set(struct irq *irq, const struct irq_request *req);
 
@@ -160,7 +165,9 @@ int irq_set(struct irq *irq, const struct irq_request *req);
  * irq_unmask_event() - the unmask eventfd became readable
  *
  * Takes what is in it. Nothing happens when there is none, or none any more,
- * or nothing in it. Context: takes igate, so no inner lock may be held.
+ * or nothing in it.
+ *
+ * Context: takes igate, so no inner lock may be held.
  */
 void irq_unmask_event(struct irq *irq);
 
@@ -196,7 +203,11 @@ void irq_raise(struct irq *irq, unsigned int vector);
  */
 void irq_level(struct irq *irq, bool asserted);
 
-/** irq_request_release() - signal REQ: somebody wants the device back */
+/**
+ * irq_request_release() - signal REQ: somebody wants the device back
+ *
+ * Context: takes the irq lock, never blocks.
+ */
 void irq_request_release(struct irq *irq);
 
 /**

@@ -8,15 +8,7 @@
 
 #include "core/irq_impl.h"
 #include "lib/refuse.h"
-
-static unsigned int round_up_pow2(unsigned int n)
-{
-	unsigned int pow = 1;
-
-	while (pow < n)
-		pow <<= 1;
-	return pow;
-}
+#include "lib/size.h"
 
 static void msi_tell_host(struct irq *irq, enum irq_index index,
 			  unsigned int vectors) REQUIRES(&irq->igate)
@@ -26,7 +18,8 @@ static void msi_tell_host(struct irq *irq, enum irq_index index,
 	if (index == IRQ_MSIX)
 		irq->host.msix(irq->opaque, on);
 	else
-		irq->host.msi(irq->opaque, on ? round_up_pow2(vectors) : 0);
+		irq->host.msi(irq->opaque,
+			      on ? (unsigned int)size_pow2(vectors, 1) : 0);
 	/* Linux's PCI core does, whatever virtual DisINTx says */
 	irq->host.intx_mask(irq->opaque, on);
 }

@@ -3,6 +3,9 @@
  * Everything there is: groups and functions, made once at start-up, and the
  * services they share. Immutable afterwards, so looking things up needs no
  * lock.
+ *
+ * Context, for every function unless it says otherwise: any thread, lock-free;
+ * making and freeing: one thread, before and after all others.
  */
 #ifndef SOFTVFIO_CORE_MACHINE_H
 #define SOFTVFIO_CORE_MACHINE_H
@@ -38,7 +41,15 @@ struct machine {
 	size_t n_sets;
 };
 
-int machine_new(struct machine **ret_machine); /* 0 or -errno */
+/**
+ * machine_new() - A machine without functions
+ *
+ * Return: 0; -ENOMEM, -EMFILE, -ENFILE; -EAGAIN no thread; what getrandom(2)
+ * said.
+ */
+int machine_new(struct machine **ret_machine);
+
+/** machine_free() - With everything in it; NULL is fine */
 struct machine *machine_free(struct machine *m);
 
 /**
@@ -49,15 +60,22 @@ struct machine *machine_free(struct machine *m);
  *
  * Functions of one slot (all but the function number alike) share a dev_set.
  *
- * Return: 0; -ENOSPC too many; or device_new()'s errno.
+ * Return: 0; -ENOSPC too many, of the machine or of one group; -ENOMEM; or as
+ * device_new(). @err says why, but for -ENOSPC and -ENOMEM.
  */
 int machine_add(struct machine *m, struct device_host *host, unsigned int group,
 		char err[256]);
 
+/** machine_group(), machine_device() - By number, by address; NULL if none */
 struct group *machine_group(const struct machine *m, unsigned int id);
 struct machine_dev *machine_device(struct machine *m, const char *name);
 
-/** machine_override_get() - sysfs driver_override; "(null)" when not set */
+/**
+ * machine_override_get() - sysfs driver_override; "(null)" when not set
+ * machine_override_set() - Cut to MACHINE_OVERRIDE_MAX; "" = not set
+ *
+ * Context: any thread; take a leaf lock.
+ */
 void machine_override_get(struct machine_dev *md, char *text, size_t size);
 void machine_override_set(struct machine_dev *md, const char *text);
 

@@ -23,6 +23,13 @@
 /* A copy that takes longer is abandoned: a PCIe completion time-out. */
 #define MEM_TIMEOUT_NS 2000000000ull
 
+/*
+ * A write that is under way when it is told to stop gets this long to arrive:
+ * what the program reuses after an unmap must not be written to any more. Only
+ * one that the program itself holds up takes longer, and may arrive late.
+ */
+#define MEM_GRACE_NS 250000000ull
+
 /* Copy workers, that is address spaces at a time, stuck ones included. */
 #define MEM_WORKERS_MAX 1024
 
@@ -42,6 +49,7 @@ struct mem_seg {
 	uint64_t len;
 };
 
+/** mem_get() - One more reference. Context: any thread, lock-free */
 struct mem *mem_get(struct mem *mem);
 
 /**
@@ -49,6 +57,9 @@ struct mem *mem_get(struct mem *mem);
  *
  * Never waits, not even for a copy that is stuck: its worker keeps what it
  * still needs and ends when it comes back.
+ *
+ * Context: takes the registry's lock, after the last one that of the address
+ * space. NULL is fine.
  */
 struct mem *mem_put(struct mem *mem);
 
@@ -60,7 +71,8 @@ struct mem *mem_put(struct mem *mem);
  * installed before. Once, before the first copy; again does nothing. No
  * thread that does DMA may block SIGBUS.
  *
- * Return: 0; the error of sigaction(2).
+ * Context: before there are other threads.
+ * Return: 0; -errno as sigaction(2) sets it.
  */
 int mem_guard_init(void);
 
@@ -95,7 +107,7 @@ struct mm_id {
  * @mem_fd: its /proc/self/mem, opened read-write; borrowed (dup'd); -1 when
  *	    the caller hopes it is known already
  *
- * Context: takes the registry's lock.
+ * Context: takes the registry's lock. Never waits for the program.
  * Return: 0; -ENOENT not known and @mem_fd is -1; -ENOMEM; -EMFILE; -EBADF;
  * -EAGAIN no thread, or MEM_WORKERS_MAX of them.
  */
@@ -115,20 +127,28 @@ struct mem_bar_ops {
  * mem_bar() - Memory of a BAR
  * @dev: borrowed for as long as the memory lives
  *
+ * Context: any thread.
  * Return: 0; -ENOMEM.
  */
 int mem_bar(const struct mem_bar_ops *ops, void *dev, unsigned int bar,
 	    struct mem **ret_mem);
 
 /**
+ * mem_is_pinned() - Would Linux pin it, and charge for that? All but BARs.
+ *
+ * Context: any thread, lock-free.
+ */
+bool mem_is_pinned(const struct mem *mem);
+
+/**
  * struct mem_stop - What makes a waiting copy give up
- * @cancel:  the requester is being stopped; NULL = never
+ * @cancel:  not 0: the requester is being stopped; NULL = never
  * @revoked: the mapping is being removed; NULL = never
  *
  * Whoever sets one then calls mem_wake() or mem_nudge().
  */
 struct mem_stop {
-	const _Atomic bool *cancel;
+	const _Atomic unsigned int *cancel;
 	const _Atomic bool *revoked;
 };
 
@@ -150,10 +170,18 @@ int mem_read(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 int mem_write(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 	      const void *buf, size_t len);
 
-/** mem_wake() - Have waiting copies of @ctx look at ctx->cancel */
+/**
+ * mem_wake() - Have waiting copies of @ctx look at ctx->cancel
+ *
+ * Context: takes the registry's lock and those of the address spaces.
+ */
 void mem_wake(struct dma_ctx *ctx);
 
-/** mem_nudge() - Have copies that wait for @mem look at their mem_stop */
+/**
+ * mem_nudge() - Have copies that wait for @mem look at their mem_stop
+ *
+ * Context: takes the lock of the address space, if it is one.
+ */
 void mem_nudge(struct mem *mem);
 
 #endif

@@ -35,6 +35,11 @@ static const struct mem_ops bar_mem_ops = {
 	.free = bar_free,
 };
 
+bool mem_is_pinned(const struct mem *mem)
+{
+	return mem->ops != &bar_mem_ops;
+}
+
 int mem_bar(const struct mem_bar_ops *ops, void *dev, unsigned int bar,
 	    struct mem **ret_mem)
 {

@@ -30,8 +30,8 @@
 
 #include "core/mem_impl.h"
 #include "lib/cleanup.h"
+#include "lib/size.h"
 
-#define PAGE	    4096u
 #define ORDERED_MAX 64 /* bytes copied word by word, see mem_write() */
 #define MAP_AHEAD   (1ull << 36) /* a sparse file is mapped whole up to here */
 
@@ -117,6 +117,13 @@ int mem_guard_init(void)
 	return 0;
 }
 
+union word {
+	uint64_t u64;
+	uint32_t u32;
+	uint16_t u16;
+	uint8_t u8;
+};
+
 /* The largest word that is naturally aligned at @p and within @len. */
 static size_t word_at(const void *p, size_t len)
 {
@@ -130,12 +137,7 @@ static size_t word_at(const void *p, size_t len)
 static NO_SANITIZE void store_words(uint8_t *to, const uint8_t *from,
 				    size_t len)
 {
-	union {
-		uint64_t u64;
-		uint32_t u32;
-		uint16_t u16;
-		uint8_t u8;
-	} v;
+	union word v;
 
 	while (len) {
 		size_t word = word_at(to, len);
@@ -158,12 +160,7 @@ static NO_SANITIZE void store_words(uint8_t *to, const uint8_t *from,
 
 static NO_SANITIZE void load_words(uint8_t *to, const uint8_t *from, size_t len)
 {
-	union {
-		uint64_t u64;
-		uint32_t u32;
-		uint16_t u16;
-		uint8_t u8;
-	} v;
+	union word v;
 
 	while (len) {
 		size_t word = word_at(from, len);

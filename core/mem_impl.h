@@ -55,6 +55,9 @@ void mem_init(struct mem *mem, const struct mem_ops *ops);
 /** mem_find_locked() - Find by kind and key; takes a reference. NULL: none */
 struct mem *mem_find_locked(const struct mem_ops *ops,
 			    const struct mem_key *key) REQUIRES(&mem_registry);
+
+/** mem_add_locked() - From now on mem_find_locked() finds it, until it is
+ * freed */
 void mem_add_locked(struct mem *mem, const struct mem_key *key)
 	REQUIRES(&mem_registry);
 

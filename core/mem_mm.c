@@ -17,7 +17,8 @@
  *   ABANDONED  the worker's, which recycles it when it comes back.
  *
  * A wait has three ends besides DONE: the time-out, mem_stop.cancel and
- * mem_stop.revoked. Behind a stuck job other jobs stay QUEUED until their own
+ * mem_stop.revoked. The latter two let a write that is RUNNING finish if it can
+ * (MEM_GRACE_NS). Behind a stuck job other jobs stay QUEUED until their own
  * requesters give up.
  *
  * Both sides look for a moment before they sleep, since waking a thread costs
@@ -275,14 +276,27 @@ static int job_abandon_locked(struct mm *mm, struct job *job, int err)
 	return 0;
 }
 
+/* Would the program's memory change after it has been told otherwise? */
+static bool job_may_land(const struct job *job)
+{
+	return job->write && atomic_load(&job->state) != JOB_QUEUED;
+}
+
 static int job_sleep_locked(struct mm *mm, struct job *job,
 			    const struct mem_stop *stop) REQUIRES(&mm->lock)
 {
 	uint64_t deadline = clock_ns() + MEM_TIMEOUT_NS;
-	bool late = false;
+	bool late = false, stopping = false;
 
 	while (atomic_load(&job->state) != JOB_DONE) {
-		if (stopped(stop))
+		if (!stopping && stopped(stop)) {
+			uint64_t grace = clock_ns() + MEM_GRACE_NS;
+
+			stopping = true;
+			if (grace < deadline)
+				deadline = grace;
+		}
+		if (stopping && (late || !job_may_land(job)))
 			return job_abandon_locked(mm, job, -ECANCELED);
 		if (late)
 			return job_abandon_locked(mm, job, -EIO);

@@ -10,6 +10,7 @@
 #include "core/device.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"
+#include "lib/size.h"
 
 /* How long a peer's DMA tries for a model that is busy: a completion time-out.
  * Waiting without end could deadlock two devices writing to each other. */
@@ -53,7 +54,7 @@ static void memory_access(uint8_t *p, unsigned int size, bool write,
 
 static void model_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 			 unsigned int size, bool write, uint64_t *val)
-	REQUIRES(&dev->model)
+	REQUIRES(&dev->model, &dev->access)
 {
 	if (write && dev->ops->write)
 		dev->ops->write(dev, index, off, *val, size);
@@ -71,10 +72,12 @@ static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 
 	if (bar->access == SV_ACCESS_TRAP) {
 		mutex_lock(&dev->model);
+		mutex_lock(&dev->access);
 		if (bar_decodes(dev, bar))
 			model_access(dev, index, off, size, write, val);
 		else
 			r = -EIO;
+		mutex_unlock(&dev->access);
 		mutex_unlock(&dev->model);
 		return r;
 	}
@@ -162,8 +165,7 @@ static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
 	return (int64_t)count;
 }
 
-/* An access wakes a suspended function; one that asked to be told is told. */
-static void device_wake(struct sv_dev *dev)
+void device_wake(struct sv_dev *dev)
 {
 	if (!atomic_load(&dev->low_power))
 		return;
@@ -275,7 +277,7 @@ int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
 
 	struct bar *bar = &dev->bar[index];
 
-	len = (len + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	len = size_pages(len);
 	if (off > bar->len || len > bar->len - off)
 		return refuse(EINVAL,
 			      "%s mmap: %#llx bytes at %#llx leave BAR%llu of "
@@ -341,10 +343,9 @@ int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 	return bar_access(dev, bar, off, size, write, val) < 0 ? -EFAULT : 0;
 }
 
-static bool model_lock_until(struct sv_dev *dev, uint64_t deadline)
-	TRY_ACQUIRES(true, &dev->model)
+static bool lock_until(struct mutex *m, uint64_t deadline) TRY_ACQUIRES(true, m)
 {
-	while (!mutex_trylock(&dev->model)) {
+	while (!mutex_trylock(m)) {
 		if (clock_ns() > deadline)
 			return false;
 		__builtin_ia32_pause();
@@ -352,10 +353,11 @@ static bool model_lock_until(struct sv_dev *dev, uint64_t deadline)
 	return true;
 }
 
-static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
-			uint8_t *buf, size_t len, bool write)
+static int peer_words(struct sv_dev *dev, unsigned int index, uint64_t off,
+		      uint8_t *buf, size_t len, bool write)
+	REQUIRES(&dev->model, &dev->access)
 {
-	if (!model_lock_until(dev, clock_ns() + PEER_TIMEOUT_NS))
+	if (!bar_decodes(dev, &dev->bar[index]))
 		return -EIO;
 	for (size_t done = 0; done < len;) {
 		unsigned int size = access_size(off + done, len - done, 8);
@@ -368,8 +370,23 @@ static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
 			memcpy(buf + done, &val, size);
 		done += size;
 	}
-	mutex_unlock(&dev->model);
 	return 0;
+}
+
+static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
+			uint8_t *buf, size_t len, bool write)
+{
+	uint64_t deadline = clock_ns() + PEER_TIMEOUT_NS;
+	int r = -EIO;
+
+	if (!lock_until(&dev->model, deadline))
+		return r;
+	if (lock_until(&dev->access, deadline)) {
+		r = peer_words(dev, index, off, buf, len, write);
+		mutex_unlock(&dev->access);
+	}
+	mutex_unlock(&dev->model);
+	return r;
 }
 
 static int peer_direct(struct sv_dev *dev, const struct bar *bar, uint64_t off,
@@ -392,7 +409,7 @@ static int peer_access(void *opaque, unsigned int index, uint64_t off,
 	struct sv_dev *dev = opaque;
 	struct bar *bar = &dev->bar[index];
 
-	if (off > bar->size || len > bar->size - off || !bar_decodes(dev, bar))
+	if (off > bar->size || len > bar->size - off)
 		return -EIO;
 	if (bar->access == SV_ACCESS_TRAP)
 		return peer_trapped(dev, index, off, buf, len, write);

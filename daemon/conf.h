@@ -53,6 +53,7 @@ struct dev_conf {
 	bool bdf_given;
 	int group; /* -1 until placed */
 	char *slot;
+	bool multifunction; /* others are in its slot; set when placed */
 	struct conf_option *shape;
 	size_t n_shape;
 	struct conf_option *options;

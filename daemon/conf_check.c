@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "daemon/conf_dev.h"
+#include "lib/size.h"
 
 #define MEM_BAR_MIN   16ull
 #define IO_BAR_MIN    4ull
@@ -20,26 +21,9 @@
 #define ROM_MAX	      (16ull << 20)
 #define MSIX_ENTRY    16u
 
-/* One shape being completed. */
-struct lay {
-	const struct sv_shape *model; /* before the user's options */
-	struct sv_shape *shape;
-	const char *name; /* the model's */
-	char *err;
-};
-
 static bool is_memory(enum sv_bar_kind kind)
 {
 	return kind == SV_BAR_MEM32 || kind == SV_BAR_MEM64;
-}
-
-static uint64_t round_up_pow2(uint64_t size, uint64_t min)
-{
-	uint64_t n = min;
-
-	while (n < size)
-		n <<= 1;
-	return n;
 }
 
 static uint64_t bar_max(enum sv_bar_kind kind)
@@ -54,7 +38,7 @@ static bool upper_half(const struct sv_shape *shape, unsigned int bar)
 	return bar > 0 && shape->bar[bar - 1].kind == SV_BAR_MEM64;
 }
 
-static int finish_bar(struct lay *l, unsigned int i)
+static int finish_bar(struct conf_lay *l, unsigned int i)
 {
 	struct sv_bar *bar = &l->shape->bar[i];
 
@@ -78,13 +62,13 @@ static int finish_bar(struct lay *l, unsigned int i)
 			l->name, i, bar->size,
 			bar->kind == SV_BAR_IO ? "I/O" : "memory of this kind",
 			bar_max(bar->kind));
-	bar->size = round_up_pow2(
-		bar->size, bar->kind == SV_BAR_IO ? IO_BAR_MIN : MEM_BAR_MIN);
+	bar->size = size_pow2(bar->size, bar->kind == SV_BAR_IO ? IO_BAR_MIN
+								: MEM_BAR_MIN);
 	return 0;
 }
 
 /* A BAR that is free for the MSI-X table of a model that has none. */
-static int find_msix_bar(struct lay *l)
+static int find_msix_bar(struct conf_lay *l)
 {
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++) {
 		if (l->shape->bar[i].kind != SV_BAR_NONE ||
@@ -112,18 +96,18 @@ static uint64_t pba_bytes(const struct sv_shape *shape)
 /* A BAR of their own: a page at least, the pending bits in its upper half. */
 static void make_msix_bar(struct sv_shape *shape)
 {
-	uint64_t half = round_up_pow2(table_bytes(shape), 2048);
+	uint64_t half = size_pow2(table_bytes(shape), 2048);
 
 	shape->msix_table = 0;
 	shape->msix_pba = (uint32_t)half;
 	shape->bar[shape->msix_bar] = (struct sv_bar){
-		.size = round_up_pow2(half + pba_bytes(shape), 4096),
+		.size = size_pow2(half + pba_bytes(shape), 4096),
 		.kind = SV_BAR_MEM32,
 		.access = SV_ACCESS_DIRECT,
 	};
 }
 
-static int check_msix(const struct lay *l)
+static int check_msix(const struct conf_lay *l)
 {
 	const struct sv_shape *s = l->shape;
 	const struct sv_bar *bar = &s->bar[s->msix_bar];
@@ -147,7 +131,7 @@ static int check_msix(const struct lay *l)
 	return 0;
 }
 
-static int finish_msix(struct lay *l)
+static int finish_msix(struct conf_lay *l)
 {
 	struct sv_shape *shape = l->shape;
 	int ret = 0;
@@ -170,7 +154,7 @@ static int finish_msix(struct lay *l)
 	return check_msix(l);
 }
 
-static int finish_rom(struct lay *l)
+static int finish_rom(struct conf_lay *l)
 {
 	struct sv_shape *shape = l->shape;
 	struct stat st;
@@ -186,25 +170,17 @@ static int finish_rom(struct lay *l)
 				   "%s: rom=%.128s is not a file of 1 to %llu "
 				   "bytes",
 				   l->name, shape->rom_file, ROM_MAX);
-	shape->rom_size =
-		(uint32_t)round_up_pow2((uint64_t)st.st_size, ROM_MIN);
+	shape->rom_size = (uint32_t)size_pow2((uint64_t)st.st_size, ROM_MIN);
 	return 0;
 }
 
-int conf_shape_finish(const char *name, const struct sv_shape *model,
-		      struct sv_shape *shape, char err[CONF_ERR_MAX])
+int conf_shape_finish(struct conf_lay *l)
 {
-	struct lay l = {
-		.model = model,
-		.shape = shape,
-		.name = name,
-		.err = err,
-	};
 	int ret = 0;
 
 	for (unsigned int i = 0; i < SV_NUM_BARS && !ret; i++)
-		ret = finish_bar(&l, i);
+		ret = finish_bar(l, i);
 	if (!ret)
-		ret = finish_msix(&l);
-	return ret ? ret : finish_rom(&l);
+		ret = finish_msix(l);
+	return ret ? ret : finish_rom(l);
 }

@@ -49,14 +49,25 @@ const struct sv_option *conf_shape_options(void);
 #define CONF_MSIX_MAX 2048u
 
 /**
- * conf_shape_finish() - Check a shape and complete it
- * @name:  of the model, for @err
- * @model: the shape before the user's options
- *
- * Return: 0; -EINVAL, and @shape is then half done.
+ * struct conf_lay - A shape being laid out
+ * @model: before the user's options
+ * @shape: as it is so far
+ * @name:  the model's, for @err
+ * @err:   CONF_ERR_MAX bytes
  */
-int conf_shape_finish(const char *name, const struct sv_shape *model,
-		      struct sv_shape *shape, char err[CONF_ERR_MAX]);
+struct conf_lay {
+	const struct sv_shape *model;
+	struct sv_shape *shape;
+	const char *name;
+	char *err;
+};
+
+/**
+ * conf_shape_finish() - Check a shape and complete it
+ *
+ * Return: 0; -EINVAL, and the shape is then half done.
+ */
+int conf_shape_finish(struct conf_lay *l);
 
 /** conf_shape_option_known() - is @name one of them? */
 bool conf_shape_option_known(const char *name);

@@ -207,6 +207,15 @@ static void place_group(struct conf *conf, struct dev_conf *dev)
 	dev->group = group;
 }
 
+static void place_siblings(struct conf *conf, size_t i)
+{
+	struct dev_conf *dev = &conf->devs[i];
+
+	for (size_t j = 0; j < conf->n_devs; j++)
+		if (j != i && same_dev(&dev->bdf, &conf->devs[j].bdf))
+			dev->multifunction = true;
+}
+
 int conf_place(struct conf *conf, char err[CONF_ERR_MAX])
 {
 	struct placing p = {.conf = conf, .err = err};
@@ -215,8 +224,10 @@ int conf_place(struct conf *conf, char err[CONF_ERR_MAX])
 	for (size_t i = 0; i < conf->n_devs && !ret; i++)
 		if (!p.placed[i])
 			ret = place_address(&p, i);
-	for (size_t i = 0; i < conf->n_devs && !ret; i++)
+	for (size_t i = 0; i < conf->n_devs && !ret; i++) {
+		place_siblings(conf, i);
 		if (conf->devs[i].group < 0)
 			place_group(conf, &conf->devs[i]);
+	}
 	return ret;
 }

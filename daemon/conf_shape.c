@@ -14,15 +14,7 @@
 
 #define MSI_MAX 32u
 
-/* One shape being laid out. */
-struct lay {
-	const struct sv_shape *model; /* before the user's options */
-	struct sv_shape *shape;
-	const char *name; /* the model's */
-	char *err;
-};
-
-static int wrong_value(const struct lay *l, const struct conf_option *o,
+static int wrong_value(const struct conf_lay *l, const struct conf_option *o,
 		       const char *right)
 {
 	return conf_refuse(l->err, -EINVAL, "%s: %s=%.64s is not %s", l->name,
@@ -65,14 +57,14 @@ static bool parse_ids(const char *text, uint16_t *ret_first,
 	return true;
 }
 
-static int set_id(struct lay *l, const struct conf_option *o)
+static int set_id(struct conf_lay *l, const struct conf_option *o)
 {
 	if (parse_ids(o->value, &l->shape->vendor, &l->shape->device))
 		return 0;
 	return wrong_value(l, o, "VENDOR:DEVICE in hex, such as 1234:11e8");
 }
 
-static int set_subsys(struct lay *l, const struct conf_option *o)
+static int set_subsys(struct conf_lay *l, const struct conf_option *o)
 {
 	if (parse_ids(o->value, &l->shape->subsys_vendor,
 		      &l->shape->subsys_device))
@@ -80,7 +72,7 @@ static int set_subsys(struct lay *l, const struct conf_option *o)
 	return wrong_value(l, o, "VENDOR:DEVICE in hex, such as 1af4:1100");
 }
 
-static int set_class(struct lay *l, const struct conf_option *o)
+static int set_class(struct conf_lay *l, const struct conf_option *o)
 {
 	unsigned long class_code = 0;
 
@@ -142,7 +134,7 @@ static bool parse_bar(const char *text, struct sv_bar *bar)
  * width of their address, nothing else. Others are memory of nobody's, or I/O
  * that the model answers as it does any register it does not have.
  */
-static int set_bar(struct lay *l, const struct conf_option *o)
+static int set_bar(struct conf_lay *l, const struct conf_option *o)
 {
 	unsigned int i = (unsigned int)(o->name[3] - '0');
 	const struct sv_bar *model = &l->model->bar[i];
@@ -168,7 +160,7 @@ static int set_bar(struct lay *l, const struct conf_option *o)
 	return 0;
 }
 
-static int set_msi(struct lay *l, const struct conf_option *o)
+static int set_msi(struct conf_lay *l, const struct conf_option *o)
 {
 	unsigned long n = 0;
 
@@ -178,7 +170,7 @@ static int set_msi(struct lay *l, const struct conf_option *o)
 	return 0;
 }
 
-static int set_msix(struct lay *l, const struct conf_option *o)
+static int set_msix(struct conf_lay *l, const struct conf_option *o)
 {
 	unsigned long n = 0;
 
@@ -188,7 +180,7 @@ static int set_msix(struct lay *l, const struct conf_option *o)
 	return 0;
 }
 
-static int set_flag(struct lay *l, const struct conf_option *o, bool *flag)
+static int set_flag(struct conf_lay *l, const struct conf_option *o, bool *flag)
 {
 	if (*o->value)
 		return conf_refuse(l->err, -EINVAL,
@@ -198,22 +190,22 @@ static int set_flag(struct lay *l, const struct conf_option *o, bool *flag)
 	return 0;
 }
 
-static int set_nointx(struct lay *l, const struct conf_option *o)
+static int set_nointx(struct conf_lay *l, const struct conf_option *o)
 {
 	return set_flag(l, o, &l->shape->no_intx);
 }
 
-static int set_noflr(struct lay *l, const struct conf_option *o)
+static int set_noflr(struct conf_lay *l, const struct conf_option *o)
 {
 	return set_flag(l, o, &l->shape->no_flr);
 }
 
-static int set_nopcie(struct lay *l, const struct conf_option *o)
+static int set_nopcie(struct conf_lay *l, const struct conf_option *o)
 {
 	return set_flag(l, o, &l->shape->no_pcie);
 }
 
-static int set_rom(struct lay *l, const struct conf_option *o)
+static int set_rom(struct conf_lay *l, const struct conf_option *o)
 {
 	if (!*o->value)
 		return wrong_value(l, o, "the name of a ROM image");
@@ -236,7 +228,7 @@ static const struct sv_option options[] = {
 	{NULL, NULL},
 };
 
-static int (*const setters[])(struct lay *, const struct conf_option *) = {
+static int (*const setters[])(struct conf_lay *, const struct conf_option *) = {
 	set_id,	  set_subsys, set_class, set_bar,    set_msi,
 	set_msix, set_nointx, set_noflr, set_nopcie, set_rom,
 };
@@ -272,7 +264,7 @@ int conf_shape(const struct dev_conf *dev, struct sv_shape *shape,
 {
 	const struct sv_shape model = *shape;
 	struct sv_shape laid = *shape;
-	struct lay l = {
+	struct conf_lay l = {
 		.model = &model,
 		.shape = &laid,
 		.name = dev->ops->name,
@@ -286,7 +278,8 @@ int conf_shape(const struct dev_conf *dev, struct sv_shape *shape,
 		if (ret)
 			return ret;
 	}
-	int ret = conf_shape_finish(l.name, &model, &laid, err);
+	laid.multifunction = dev->multifunction;
+	int ret = conf_shape_finish(&l);
 
 	if (!ret)
 		*shape = laid;

@@ -4,11 +4,15 @@
  * the owner to go, take everything down again in the opposite order.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/machine.h"
@@ -111,14 +115,8 @@ static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 {
 	int r = machine_new(&d->machine);
 
-	if (r < 0) {
-		log_err("cannot watch BAR mappings (inotify): %s%s",
-			strerror(-r),
-			r == -EMFILE ? "; see fs.inotify.max_user_instances"
-				     : "");
-		return r;
-	}
-	r = tree_new(conf->dir, &d->tree);
+	if (r == 0)
+		r = tree_new(conf->dir, &d->tree);
 	if (r < 0) {
 		log_err("%s: %s", conf->dir, strerror(-r));
 		return r;
@@ -165,11 +163,61 @@ static void raise_fd_limit(void)
 	}
 }
 
+static int cannot(const char *do_what, const char *hint)
+{
+	int err = errno;
+
+	log_err("cannot %s: %s%s", do_what, strerror(err), hint);
+	return -err;
+}
+
+/* Said here by name: later it is one error of many that look the same. */
+static int check_needed(void)
+{
+	_cleanup_(closep) int memory = memfd_create("probe", MFD_CLOEXEC);
+
+	if (memory < 0)
+		return cannot("make memory for BARs (memfd_create)", "");
+
+	_cleanup_(closep) int watch = inotify_init1(IN_CLOEXEC);
+
+	if (watch < 0)
+		return cannot("watch BAR mappings (inotify_init1)",
+			      errno == EMFILE
+				      ? "; see fs.inotify.max_user_instances"
+				      : "");
+	if (access("/proc/self/fd", X_OK) < 0)
+		return cannot("do without /proc/self/fd", "; mount /proc");
+	return 0;
+}
+
+/* Can pages be held while their BAR is closed? 0 or -errno */
+static int probe_vmsplice(void)
+{
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return 0; /* not what was asked */
+
+	int r = vmsplice(p[1], &iov, 1, 0) < 0 ? -errno : 0;
+
+	close(p[0]);
+	close(p[1]);
+	return r;
+}
+
 /* What is missing here that can be done without, and what that costs. */
 static void note_missing(void)
 {
-	int r = evfd_probe();
+	int r = probe_vmsplice();
 
+	if (r < 0)
+		log_warn("no vmsplice on this host (%s): a store to a BAR in "
+			 "the instant of a reset may be lost",
+			 strerror(-r));
+	r = evfd_probe();
 	if (r < 0)
 		log_warn("no aio on this host (%s): an interrupt whose "
 			 "eventfd is full is lost, and a program that fills "
@@ -185,10 +233,13 @@ int daemon_run(const struct daemon_conf *conf)
 	if (conf->verbose)
 		log_level = LOG_DEBUG;
 	raise_fd_limit();
-	note_missing();
 
-	int r = bar_guard_init();
+	int r = check_needed();
 
+	if (r == 0) {
+		note_missing();
+		r = bar_guard_init();
+	}
 	if (r == 0)
 		r = mem_guard_init(); /* asks first, so it comes last */
 	if (r == 0)

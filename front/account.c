@@ -34,12 +34,12 @@ int account_check(struct request *req, struct ioas *ioas, uint64_t size)
 {
 	struct rlimit limit;
 
-	if (!server_conf(req->server)->memlock_enforce ||
+	if (!size || !server_conf(req->server)->memlock_enforce ||
 	    may_lock_all(req->cred.pid) ||
 	    prlimit(req->cred.pid, RLIMIT_MEMLOCK, NULL, &limit) < 0)
 		return 0;
 
-	uint64_t locked = ioas_mapped(ioas);
+	uint64_t locked = ioas_pinned(ioas);
 
 	if (size <= limit.rlim_cur && locked <= limit.rlim_cur - size)
 		return 0;

@@ -14,6 +14,7 @@
 
 #include "front/dispatch.h"
 #include "lib/cleanup.h"
+#include "lib/proc.h"
 #include "lib/refuse.h"
 
 struct ls {
@@ -22,28 +23,28 @@ struct ls {
 	json_t *containers; /* array */
 };
 
-static void program_of(pid_t pid, char name[64])
+/* Text that a program chose: what is no UTF-8 becomes question marks. */
+static json_t *json_text(const char *text)
 {
-	char path[32];
+	char plain[REFUSAL_MAX];
+	json_t *j = json_string(text);
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	FILE *f = fopen(path, "re");
-
-	name[0] = '\0';
-	if (!f)
-		return;
-	if (fgets(name, 64, f))
-		name[strcspn(name, "\n")] = '\0';
-	fclose(f);
+	if (j)
+		return j;
+	snprintf(plain, sizeof(plain), "%s", text);
+	for (char *p = plain; *p; p++)
+		if (*p & 0x80)
+			*p = '?';
+	return json_string(plain);
 }
 
 static json_t *json_open_entry(const struct file *f, const char *kind)
 {
-	char name[64];
+	char name[PROC_NAME_MAX];
 
-	program_of(f->pid, name);
-	return json_pack("{s:i, s:s, s:s}", "pid", (int)f->pid, "program", name,
-			 "file", kind);
+	proc_name(f->pid, name);
+	return json_pack("{s:i, s:o, s:s}", "pid", (int)f->pid, "program",
+			 json_text(name), "file", kind);
 }
 
 static json_t *ls_mappings(struct sv_dev *dev)
@@ -94,17 +95,17 @@ static json_t *ls_device(const struct machine_dev *md)
 			 "mappings", ls_mappings(md->dev));
 }
 
-static json_t *ls_container(const struct file *f)
+static json_t *ls_container(const struct file *f, struct container *c)
 {
 	static const char *const types[] = {"none", "type1", "type1v2"};
 	enum iommu_type type;
-	struct ioas *ioas = container_ioas(f->object, &type);
-	char name[64];
+	struct ioas *ioas = container_ioas(c, &type);
+	char name[PROC_NAME_MAX];
 
-	program_of(f->pid, name);
+	proc_name(f->pid, name);
 	json_t *j = json_pack(
-		"{s:i, s:s, s:s, s:i, s:I}", "pid", (int)f->pid, "program",
-		name, "type", types[type], "mappings",
+		"{s:i, s:o, s:s, s:i, s:I}", "pid", (int)f->pid, "program",
+		json_text(name), "type", types[type], "mappings",
 		ioas ? (int)(IOAS_DMA_ENTRY_LIMIT - ioas_avail(ioas)) : 0,
 		"bytes", (json_int_t)(ioas ? ioas_mapped(ioas) : 0));
 
@@ -112,13 +113,23 @@ static json_t *ls_container(const struct file *f)
 	return j;
 }
 
+/* Those still open: a file may have been released since it was listed. */
+static void ls_add_container(struct ls *ls, struct file *f)
+{
+	struct container *c = container_file_get(f);
+
+	if (c)
+		json_array_append_new(ls->containers, ls_container(f, c));
+	container_put(c);
+}
+
 /* Who has a file open is noted with each device it is about. */
-static void ls_file(struct ls *ls, const struct file *f)
+static void ls_file(struct ls *ls, struct file *f)
 {
 	const struct machine *m = server_conf(ls->server)->machine;
 
 	if (f->ops == &container_ops)
-		json_array_append_new(ls->containers, ls_container(f));
+		ls_add_container(ls, f);
 	for (size_t i = 0; i < m->n_devs; i++) {
 		json_t *open =
 			json_object_get(json_array_get(ls->devices, i), "open");
@@ -158,14 +169,14 @@ static json_t *why_entry(const struct journal_entry *e)
 {
 	const char *name = strerrorname_np(e->err);
 
-	return json_pack("{s:f, s:i, s:s, s:s, s:s, s:s}", "time",
+	return json_pack("{s:f, s:i, s:o, s:s, s:s, s:o}", "time",
 			 (double)e->when.tv_sec + (double)e->when.tv_nsec / 1e9,
-			 "pid", (int)e->pid, "program", e->program, "call",
-			 e->call, "errno", name ? name : "?", "reason",
-			 e->reason);
+			 "pid", (int)e->pid, "program", json_text(e->program),
+			 "call", e->call, "errno", name ? name : "?", "reason",
+			 json_text(e->reason));
 }
 
-static json_t *cmd_why(struct request *req, const json_t *query)
+static json_t *refusals(const struct request *req)
 {
 	struct journal_entry *entries = calloc(JOURNAL_MAX, sizeof(*entries));
 	json_t *all = json_array();
@@ -179,7 +190,12 @@ static json_t *cmd_why(struct request *req, const json_t *query)
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(all, why_entry(&entries[i]));
 	free(entries);
-	return json_pack("{s:o}", "refusals", all);
+	return all;
+}
+
+static json_t *cmd_why(struct request *req, const json_t *query)
+{
+	return json_pack("{s:o}", "refusals", refusals(req));
 }
 
 static void report_line(json_t *lines, const char *fmt, ...)
@@ -230,7 +246,8 @@ static json_t *cmd_report(struct request *req, const json_t *query)
 		report_line(lines,
 			    "%" PRIu64 " refusals; softvfio why tells which",
 			    refused);
-	return json_pack("{s:o}", "lines", lines);
+	return json_pack("{s:o, s:o}", "lines", lines, "refusals",
+			 refusals(req));
 }
 
 static const struct {
@@ -245,12 +262,15 @@ static const struct {
 static int send_json(struct request *req, const json_t *reply)
 {
 	_cleanup_(closep) int fd = memfd_create("reply", MFD_CLOEXEC);
+	_cleanup_(freep) char *text = json_dumps(reply, JSON_COMPACT);
 
-	if (fd < 0)
-		return -errno;
-	if (json_dumpfd(reply, fd, JSON_COMPACT) < 0)
+	if (fd < 0 || !text)
+		return fd < 0 ? -errno : -ENOMEM;
+
+	size_t len = strlen(text); /* json_dumpfd() writes word by word */
+
+	if (pwrite(fd, text, len, 0) != (ssize_t)len)
 		return -EIO;
-	lseek(fd, 0, SEEK_SET);
 	req_send_fd(req, TAKE_FD(fd), true, true);
 	return 0;
 }

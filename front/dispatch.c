@@ -68,6 +68,18 @@ static void file_advance(struct request *req, int64_t done)
 	mutex_unlock(&req->file->lock);
 }
 
+/* The caller could not take what an earlier read gave: it did not happen. */
+static void file_take_back(struct request *req)
+{
+	uint64_t back = req->hdr.arg[2];
+
+	if (req->hdr.arg[0] != SV_POS)
+		return;
+	mutex_lock(&req->file->lock);
+	req->file->pos -= back < req->file->pos ? back : req->file->pos;
+	mutex_unlock(&req->file->lock);
+}
+
 static int64_t op_read(struct request *req)
 {
 	const struct file_ops *ops = req->file->ops;
@@ -76,6 +88,9 @@ static int64_t op_read(struct request *req)
 	req->call = "read";
 	if (!ops->read)
 		return refuse(EINVAL, "%s cannot be read", req->file->what);
+	file_take_back(req);
+	if (req->hdr.arg[0] == SV_POS)
+		server_wake(req->file); /* read(2) took the byte */
 	if (count > SV_DATA_MAX)
 		count = SV_DATA_MAX;
 

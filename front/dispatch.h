@@ -59,6 +59,14 @@ extern const struct file_ops sysfs_ops;
 int64_t container_file_open(struct request *req, bool cloexec);
 
 /**
+ * container_file_get() - The container of a file with container_ops, which
+ * need not be the one a request is on
+ *
+ * Return: a new reference; NULL when the file has been released.
+ */
+struct container *container_file_get(struct file *f);
+
+/**
  * group_file_open() - SV_OPEN of /dev/vfio/N
  *
  * Return: as group_open() and server_open(); -ENOENT no such group.

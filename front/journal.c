@@ -31,31 +31,14 @@ struct journal *journal_free(struct journal *j)
 	return NULL;
 }
 
-/* The name in /proc/PID/comm, or nothing when it has gone. */
-static void program_name(pid_t pid, char name[16])
-{
-	char path[32];
-
-	name[0] = '\0';
-	if (!pid)
-		return;
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return;
-	if (fgets(name, 16, f))
-		name[strcspn(name, "\n")] = '\0';
-	fclose(f);
-}
-
 void journal_add(struct journal *j, pid_t pid, const char *call, int err,
 		 const char *reason)
 {
 	struct journal_entry e = {.pid = pid, .err = err};
 
 	clock_gettime(CLOCK_REALTIME, &e.when);
-	program_name(pid, e.program);
+	if (pid)
+		proc_name(pid, e.program);
 	snprintf(e.call, sizeof(e.call), "%s", call);
 	snprintf(e.reason, sizeof(e.reason), "%s", reason);
 

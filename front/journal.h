@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "lib/proc.h"
 #include "lib/refuse.h"
 
 #define JOURNAL_MAX 256 /* older entries are overwritten */
@@ -18,7 +19,7 @@
 struct journal_entry {
 	struct timespec when; /* CLOCK_REALTIME */
 	pid_t pid;	      /* 0: a device, not a program */
-	char program[16];
+	char program[PROC_NAME_MAX];
 	char call[64];
 	int err; /* positive */
 	char reason[REFUSAL_MAX];
@@ -26,17 +27,31 @@ struct journal_entry {
 
 struct journal;
 
-struct journal *journal_new(void); /* NULL: out of memory */
+/** journal_new() - Empty; NULL: out of memory */
+struct journal *journal_new(void);
+
+/** journal_free() - Nobody adds any more; NULL is fine */
 struct journal *journal_free(struct journal *j);
 
-/** journal_add() - Context: any thread; takes a leaf lock, reads /proc */
+/**
+ * journal_add() - One more refusal, now
+ * @pid:    whose; 0 = a device's
+ * @call:   what was called, or the device's name
+ * @err:    a positive errno
+ * @reason: both are copied, cut to what fits
+ *
+ * Context: any thread; takes a leaf lock, reads /proc.
+ */
 void journal_add(struct journal *j, pid_t pid, const char *call, int err,
 		 const char *reason);
 
-/** journal_total() - entries ever added */
+/**
+ * journal_total() - Entries ever added
+ * journal_copy() - The newest @max entries, oldest first; returns how many
+ *
+ * Context: any thread; take a leaf lock.
+ */
 uint64_t journal_total(struct journal *j);
-
-/** journal_copy() - the newest @max entries, oldest first; how many */
 size_t journal_copy(struct journal *j, struct journal_entry *entries,
 		    size_t max);
 

@@ -45,6 +45,19 @@ static void take_control(struct request *req, struct msghdr *msg)
 }
 
 /*
+ * A socket closed with our wake byte unread says so once (ECONNRESET), before
+ * what was queued and the end: ask again.
+ */
+static ssize_t receive(int sock, struct msghdr *msg, int flags)
+{
+	ssize_t n = recvmsg(sock, msg, flags);
+
+	if (n < 0 && errno == ECONNRESET)
+		n = recvmsg(sock, msg, flags);
+	return n;
+}
+
+/*
  * One message: its head to @head, the rest behind req->bytes. Returns its
  * length, 0 at the peer's end, -EBADMSG when truncated (of bytes or, for want
  * of free descriptors, of those), or -errno.
@@ -63,7 +76,7 @@ static ssize_t take_message(struct request *req, int sock, void *head,
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf),
 	};
-	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = receive(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
@@ -88,7 +101,7 @@ bool req_at_end(int sock)
 	};
 
 	/* peeking at descriptors would install them, so leave room for none */
-	return recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT) == 0 &&
+	return receive(sock, &msg, MSG_PEEK | MSG_DONTWAIT) == 0 &&
 	       !msg.msg_controllen;
 }
 
@@ -140,8 +153,10 @@ static bool find_sections(struct request *req)
 static void req_reset(struct request *req)
 {
 	req->cred = (struct ucred){0};
+	req->hdr.channel = 0;
 	req->reply = -1;
 	req->reply_owned = false;
+	req->channel = NULL;
 	req->n_fds = req->n_bytes = 0;
 	req->next_fdref = 0;
 	req->flags = 0;
@@ -150,7 +165,7 @@ static void req_reset(struct request *req)
 	req->call = "request";
 }
 
-/* The first descriptor of a request on a file is where its answer goes. */
+/* Where the answer goes that does not go to a channel kept before. */
 static bool take_reply_socket(struct request *req)
 {
 	if (!req->n_fds)
@@ -170,30 +185,50 @@ static int req_drop(struct request *req)
 	return -EBADMSG;
 }
 
+bool req_on_channel(const struct request *req)
+{
+	return req->hdr.channel && !(req->hdr.flags & SV_REQ_KEEP);
+}
+
+static bool head_is_sane(const struct sv_request *h, bool own_line)
+{
+	if (h->op == 0 || h->op >= SV_OP_END || h->n_parts > SV_PARTS_MAX)
+		return false;
+	return !h->n_parts || !(own_line || h->channel);
+}
+
+/* @n: bytes of the message whose head is in req->hdr */
+static int take_apart(struct request *req, int sock, size_t n, bool own_line)
+{
+	bool whole = n >= sizeof(req->hdr) && req->hdr.magic == SV_MAGIC;
+
+	if (!whole)
+		req->hdr.channel = 0;
+	if (own_line)
+		req->reply = sock;
+	else if (!req_on_channel(req) && !take_reply_socket(req))
+		return req_drop(req);
+	if (!whole || !head_is_sane(&req->hdr, own_line))
+		return req_drop(req);
+	req->n_bytes = n - sizeof(req->hdr);
+	if (!take_parts(req) || !find_sections(req))
+		return req_drop(req);
+	return 1;
+}
+
 int req_receive(struct request *req, int sock, bool own_line)
 {
 	req_reset(req);
 
 	ssize_t n = take_message(req, sock, &req->hdr, sizeof(req->hdr));
 
-	if (n == 0 || n == -ECONNRESET)
+	if (n == 0)
 		return req_drop(req), 0;
 	if (n == -EAGAIN)
 		return -EAGAIN;
 	if (n < 0)
 		return req_drop(req);
-	if (own_line)
-		req->reply = sock;
-	else if (!take_reply_socket(req))
-		return req_drop(req);
-	if (n < (ssize_t)sizeof(req->hdr) || req->hdr.magic != SV_MAGIC ||
-	    req->hdr.op == 0 || req->hdr.op >= SV_OP_END ||
-	    req->hdr.n_parts > SV_PARTS_MAX || (own_line && req->hdr.n_parts))
-		return req_drop(req);
-	req->n_bytes = (size_t)n - sizeof(req->hdr);
-	if (!take_parts(req) || !find_sections(req))
-		return req_drop(req);
-	return 1;
+	return take_apart(req, sock, (size_t)n, own_line);
 }
 
 void req_finish(struct request *req)
@@ -278,7 +313,7 @@ int req_out(struct request *req, const void *buf, size_t len)
 int req_copy_out(struct request *req, uint64_t addr, const void *buf,
 		 size_t len)
 {
-	if (req->n_copies == REQ_COPIES_MAX || req_out(req, buf, len) < 0)
+	if (req->n_copies == SV_COPIES_MAX || req_out(req, buf, len) < 0)
 		return -ENOMEM;
 	req->copy[req->n_copies++] =
 		(struct sv_copy){.addr = addr, .len = (uint32_t)len};
@@ -395,9 +430,9 @@ static void attach_fd(struct msghdr *msg, char *control, size_t size, int fd)
 	memcpy(CMSG_DATA(c), &fd, sizeof(int));
 }
 
-static void send_reply(struct request *req, struct sv_reply *reply,
-		       const void *table, size_t table_len, const void *data,
-		       size_t data_len)
+static int send_reply(struct request *req, struct sv_reply *reply,
+		      const void *table, size_t table_len, const void *data,
+		      size_t data_len)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 	struct iovec iov[] = {
@@ -409,16 +444,19 @@ static void send_reply(struct request *req, struct sv_reply *reply,
 
 	if (req->fd_out >= 0)
 		attach_fd(&msg, control, sizeof(control), req->fd_out);
-	/* nobody to answer any more is nobody's problem */
-	sendmsg(req->reply, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	ssize_t n = sendmsg(req->reply, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	int r = n < 0 ? -errno : 0;
+
 	if (req->fd_out >= 0)
 		close(req->fd_out);
 	req->fd_out = -1;
 	if (req->reply_owned)
 		close(req->reply);
+	return r;
 }
 
-void req_reply(struct request *req, int64_t result)
+int req_reply(struct request *req, int64_t result)
 {
 	struct sv_reply reply = {
 		.magic = SV_MAGIC,
@@ -429,17 +467,21 @@ void req_reply(struct request *req, int64_t result)
 		.flags = req->flags,
 	};
 
+	if (req->channel && req->hdr.flags & SV_REQ_KEEP)
+		reply.flags |= SV_REPLY_KEPT;
+
 	if (result == -ERESTART) {
 		if (req->n_need_fds)
 			need(req, SV_NEED_FDS, 0, req->n_need_fds);
 		reply.kind = SV_NEED;
 		reply.result = 0;
 		reply.n = (uint16_t)req->n_needs;
-		send_reply(req, &reply, req->need,
-			   req->n_needs * sizeof(req->need[0]), req->need_fd,
-			   req->n_need_fds * sizeof(req->need_fd[0]));
-		return;
+		return send_reply(req, &reply, req->need,
+				  req->n_needs * sizeof(req->need[0]),
+				  req->need_fd,
+				  req->n_need_fds * sizeof(req->need_fd[0]));
 	}
-	send_reply(req, &reply, req->copy, req->n_copies * sizeof(req->copy[0]),
-		   req->out, req->n_out);
+	return send_reply(req, &reply, req->copy,
+			  req->n_copies * sizeof(req->copy[0]), req->out,
+			  req->n_out);
 }

@@ -19,11 +19,11 @@
 #include "core/mem.h"
 #include "lib/proto.h"
 
-#define REQ_BYTES_MAX  (SV_MSG_MAX * 2) /* a request, parts and all */
-#define REQ_FDS_MAX    (SV_FDREFS_MAX + 2)
-#define REQ_NEEDS_MAX  8
-#define REQ_COPIES_MAX 8
+#define REQ_BYTES_MAX (SV_MSG_MAX * 2) /* a request, parts and all */
+#define REQ_FDS_MAX   (SV_FDREFS_MAX + 2)
+#define REQ_NEEDS_MAX 8
 
+struct channel;
 struct file;
 struct server;
 
@@ -34,8 +34,9 @@ struct request {
 
 	struct sv_request hdr;
 	struct ucred cred;
-	int reply;	  /* where the answer goes */
-	bool reply_owned; /* and whether that is ours to close */
+	int reply;		 /* where the answer goes, -1 = unknown */
+	bool reply_owned;	 /* and whether that is ours to close */
+	struct channel *channel; /* or whether it is this one's; a reference */
 	int fds[REQ_FDS_MAX];
 	size_t n_fds;
 	_Alignas(8) uint8_t bytes[REQ_BYTES_MAX];
@@ -50,7 +51,7 @@ struct request {
 	/* the answer */
 	uint32_t flags;
 	int fd_out; /* sent along and closed; -1 = none */
-	struct sv_copy copy[REQ_COPIES_MAX];
+	struct sv_copy copy[SV_COPIES_MAX];
 	size_t n_copies;
 	uint8_t out[SV_MSG_MAX];
 	size_t n_out;
@@ -64,15 +65,20 @@ struct request {
  * req_receive() - Take one request off a socket, without waiting
  * @sock:     a file's socket, or a connection to the door
  * @own_line: the answer goes back on @sock (the door); else on the first
- *	      descriptor that comes along
+ *	      descriptor that comes along, or on a channel, which the caller
+ *	      has to find
  *
  * What is no request (no magic, wrong sizes, missing parts, too many
  * descriptors) is dropped with everything it carried.
  *
  * Return: 1 a request is there; 0 the peer has gone; -EAGAIN nothing (more)
- * to take; -EBADMSG something was dropped.
+ * to take; -EBADMSG something was dropped, and if it named a channel,
+ * req->hdr.channel says which.
  */
 int req_receive(struct request *req, int sock, bool own_line);
+
+/** req_on_channel() - Is the answer to go to a channel kept before? */
+bool req_on_channel(const struct request *req);
 
 /** req_at_end() - Is nothing queued on a socket and its other end closed? */
 bool req_at_end(int sock);
@@ -80,8 +86,13 @@ bool req_at_end(int sock);
 /** req_finish() - Close what it carried; the answer can go out after this */
 void req_finish(struct request *req);
 
-/** req_reply() - Send the answer; -ERESTART becomes SV_NEED */
-void req_reply(struct request *req, int64_t result);
+/**
+ * req_reply() - Send the answer; -ERESTART becomes SV_NEED
+ *
+ * Return: 0; -errno of the host, of interest for channels only: there it means
+ * that somebody may wait for ever.
+ */
+int req_reply(struct request *req, int64_t result);
 
 /** req_copy_in() - copy_from_user(); 0, -EFAULT or -ERESTART */
 int req_copy_in(struct request *req, uint64_t addr, void *buf, size_t len);

@@ -11,6 +11,11 @@
  * thread at a time takes requests from it. `serving` is true from taking a
  * request until its answer is ready, and false again before the answer is
  * sent: whoever has the answer may close the file and expect that to count.
+ * The file is armed again before that too: what is done after the answer is
+ * sent, the program waits for when both share a core.
+ *
+ * A second epoll set, never waited for, has every file's hang-up: whoever has
+ * to know who is alive asks one question, not one for each file.
  *
  * A descriptor given away exists twice for a moment: in the message and here.
  * The program may have closed its own before we close ours, and then the
@@ -30,24 +35,34 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <linux/sockios.h>
 #include <unistd.h>
 
+#include "front/channel.h"
 #include "front/dispatch.h"
 #include "front/server.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "lib/refuse.h"
 
-/* What an epoll event is about: a file's serial, or one of these. */
+/* What an epoll event is about: a serial, a file's or with TAG_CHANNEL a
+ * channel's, or one of these. */
 enum { TAG_STOP, TAG_DOOR, TAG_INOTIFY, TAG_FIRST_FILE };
+#define TAG_CHANNEL (UINT64_C(1) << 63)
 
-#define BATCH 64 /* requests from one file before others get their turn */
+#define HANGUPS_AT_ONCE 64
+#define FDS_NEEDED	8 /* for one program, its files and its questions */
+#define FILE_BUCKETS	256
+
+LIST_HEAD(file_bucket, file);
 
 struct server {
 	struct server_conf conf; /* immutable */
 	int epfd;
+	int hangups; /* an epoll set of files, EPOLLHUP and EPOLLRDHUP only */
 	int stop_fd;
 	int door;
 	int reserve; /* an fd to spend when there are none left; table_lock */
@@ -56,10 +71,13 @@ struct server {
 
 	struct rwlock handover;	 /* read: a descriptor is being given away */
 	struct mutex release;	 /* every release */
-	struct mutex table_lock; /* the fields below */
+	struct mutex table_lock; /* the fields up to last_serial */
 	TAILQ_HEAD(file_list, file) table;
+	struct file_bucket by_serial[FILE_BUCKETS];
 	size_t n_files;
 	uint64_t last_serial;
+
+	struct channels channels;
 };
 
 const struct server_conf *server_conf(const struct server *s)
@@ -92,12 +110,17 @@ static struct file *file_get(struct file *f)
 	return f;
 }
 
+static struct file_bucket *server_bucket(struct server *s, uint64_t serial)
+{
+	return &s->by_serial[serial % FILE_BUCKETS];
+}
+
 static struct file *server_find(struct server *s, uint64_t serial)
 {
 	struct file *f;
 
 	mutex_lock(&s->table_lock);
-	TAILQ_FOREACH (f, &s->table, link)
+	LIST_FOREACH (f, server_bucket(s, serial), bucket_link)
 		if (f->serial == serial) {
 			file_get(f);
 			break;
@@ -141,9 +164,11 @@ static void server_remove(struct server *s, struct file *f)
 {
 	mutex_lock(&s->table_lock);
 	TAILQ_REMOVE(&s->table, f, link);
+	LIST_REMOVE(f, bucket_link);
 	s->n_files--;
 	mutex_unlock(&s->table_lock);
 	epoll_ctl(s->epfd, EPOLL_CTL_DEL, f->sock, NULL);
+	epoll_ctl(s->hangups, EPOLL_CTL_DEL, f->sock, NULL);
 	server_put(f);
 }
 
@@ -186,22 +211,33 @@ static void server_release(struct server *s, struct file *f)
 	server_remove(s, f);
 }
 
+/* Look at some of the files that have hung up. Returns how many there were. */
+static int server_release_some(struct server *s) REQUIRES(&s->release)
+{
+	struct epoll_event ev[HANGUPS_AT_ONCE];
+	int n = epoll_wait(s->hangups, ev, HANGUPS_AT_ONCE, 0);
+
+	for (int i = 0; i < n; i++) {
+		struct file *f = server_find(s, ev[i].data.u64);
+
+		if (f)
+			server_release(s, f);
+		server_put(f);
+	}
+	return n;
+}
+
 void server_settle(struct server *s)
 {
-	size_t n;
-
 	rwlock_write(&s->handover);
 	rwlock_unwrite(&s->handover);
 
 	mutex_lock(&s->release);
-	struct file **files = server_files(s, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		server_release(s, files[i]);
-		server_put(files[i]);
-	}
+	/* those that are busy stay in the set, and the host shows them last */
+	for (int i = 0; i <= SERVER_FILES_MAX / HANGUPS_AT_ONCE; i++)
+		if (server_release_some(s) < HANGUPS_AT_ONCE)
+			break;
 	mutex_unlock(&s->release);
-	free(files);
 }
 
 /* Bind our end to a name that tells the other end's holder what it has. */
@@ -271,10 +307,20 @@ static int server_insert(struct server *s, struct file *f)
 			   SERVER_FILES_PER_PID, (int)f->pid);
 	} else {
 		TAILQ_INSERT_TAIL(&s->table, f, link);
+		LIST_INSERT_HEAD(server_bucket(s, f->serial), f, bucket_link);
 		s->n_files++;
 	}
 	mutex_unlock(&s->table_lock);
 	return r;
+}
+
+static uint64_t server_serial(struct server *s)
+{
+	mutex_lock(&s->table_lock);
+	uint64_t serial = ++s->last_serial;
+
+	mutex_unlock(&s->table_lock);
+	return serial;
 }
 
 static struct file *file_new(struct server *s, const struct file_ops *ops,
@@ -290,11 +336,26 @@ static struct file *file_new(struct server *s, const struct file_ops *ops,
 	f->ops = ops;
 	snprintf(f->what, sizeof(f->what), "%s", what);
 	mutex_init(&f->lock, RANK_FILE, "file");
-
-	mutex_lock(&s->table_lock);
-	f->serial = ++s->last_serial;
-	mutex_unlock(&s->table_lock);
+	f->serial = server_serial(s);
 	return f;
+}
+
+static void server_watch_hangup(struct server *s, const struct file *f)
+{
+	struct epoll_event ev = {
+		.events = EPOLLHUP | EPOLLRDHUP,
+		.data.u64 = f->serial,
+	};
+
+	epoll_ctl(s->hangups, EPOLL_CTL_ADD, f->sock, &ev);
+}
+
+void server_wake(struct file *f)
+{
+	int unread = 0;
+
+	if (ioctl(f->sock, SIOCOUTQ, &unread) == 0 && !unread)
+		send(f->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 int server_open(struct request *req, const struct file_ops *ops, void *object,
@@ -319,23 +380,11 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 			close(fd);
 		return r;
 	}
+	server_watch_hangup(s, f);
+	server_wake(f);
 	server_arm(s, EPOLL_CTL_ADD, f->sock, f->serial);
 	req_send_fd(req, fd, true, cloexec);
 	return 0;
-}
-
-/* The table's reference keeps @f; a caller with a request in hand has one. */
-static int file_receive(struct request *req, struct file *f)
-{
-	mutex_lock(&f->lock);
-	int r = req_receive(req, f->sock, f->ops == &door_ops);
-
-	f->serving = r == 1;
-	mutex_unlock(&f->lock);
-	/* sent before we had asked for credentials: who connected, then */
-	if (!req->cred.pid)
-		req->cred.pid = f->pid;
-	return r;
 }
 
 static void file_served(struct file *f)
@@ -343,6 +392,88 @@ static void file_served(struct file *f)
 	mutex_lock(&f->lock);
 	f->serving = false;
 	mutex_unlock(&f->lock);
+}
+
+/* Only what can neither block us nor be watched in vain. */
+static bool is_reply_socket(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       domain == AF_UNIX && type == SOCK_SEQPACKET;
+}
+
+/* Where there is no room for one more, the answer goes out all the same. */
+static void server_keep_channel(struct server *s, struct request *req)
+{
+	struct epoll_event ev = {.events = EPOLLONESHOT};
+
+	if (!is_reply_socket(req->reply))
+		return;
+	req->channel = channel_keep(&s->channels, &req->hdr, req->cred.pid,
+				    server_serial(s), req->reply);
+	if (!req->channel)
+		return;
+	req->reply_owned = false;
+	ev.data.u64 = req->channel->serial | TAG_CHANNEL; /* hang-ups only */
+	if (epoll_ctl(s->epfd, EPOLL_CTL_ADD, req->reply, &ev) < 0)
+		channel_drop(&s->channels, req->channel);
+}
+
+/* False: it names a channel there is not. */
+static bool server_find_channel(struct server *s, struct request *req)
+{
+	if (!req_on_channel(req)) {
+		if (req->hdr.channel)
+			server_keep_channel(s, req);
+		return true;
+	}
+	req->channel = channel_find(&s->channels, &req->hdr);
+	if (req->channel)
+		req->reply = req->channel->sock;
+	return req->channel;
+}
+
+static void server_drop_named(struct server *s, const struct request *req)
+{
+	struct channel *c = req_on_channel(req)
+				    ? channel_find(&s->channels, &req->hdr)
+				    : NULL;
+
+	if (c)
+		channel_drop(&s->channels, c);
+	channel_put(c);
+}
+
+/* A request on a file, which is being served: where does the answer go? */
+static int file_request(struct server *s, struct request *req, struct file *f,
+			int r)
+{
+	if (r == -EBADMSG)
+		server_drop_named(s, req);
+	if (r != 1 || server_find_channel(s, req))
+		return r;
+	req_finish(req);
+	file_served(f);
+	return -EBADMSG;
+}
+
+/* The table's reference keeps @f; a caller with a request in hand has one. */
+static int file_receive(struct server *s, struct request *req, struct file *f)
+{
+	bool own_line = f->ops == &door_ops;
+
+	mutex_lock(&f->lock);
+	int r = req_receive(req, f->sock, own_line);
+
+	f->serving = r == 1;
+	mutex_unlock(&f->lock);
+	/* sent before we had asked for credentials: who connected, then */
+	if (!req->cred.pid)
+		req->cred.pid = f->pid;
+	return own_line ? r : file_request(s, req, f, r);
 }
 
 /* Keep a refusal's reason for `softvfio why`. */
@@ -358,6 +489,17 @@ static void note_refusal(struct server *s, struct request *req, int64_t result)
 	journal_add(s->conf.journal, req->cred.pid, req->call, -(int)result,
 		    reason);
 	log_debug("pid %d: %s: %s", (int)req->cred.pid, req->call, reason);
+}
+
+/* An answer that nobody gets is nobody's problem; only on a channel somebody
+ * may go on waiting. */
+static void server_reply(struct server *s, struct request *req, int64_t result)
+{
+	int r = req_reply(req, result);
+
+	if (r < 0 && req->channel)
+		channel_drop(&s->channels, req->channel);
+	channel_put(req->channel);
 }
 
 static void NO_TSA server_answer(struct server *s, struct request *req,
@@ -377,23 +519,19 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 
 	if (handover)
 		rwlock_read(&s->handover);
-	req_reply(req, result);
+	server_arm(s, EPOLL_CTL_MOD, f->sock, f->serial);
+	server_reply(s, req, result);
 	if (handover)
 		rwlock_unread(&s->handover);
 }
 
 static void server_serve(struct server *s, struct request *req, struct file *f)
 {
-	int r = -EAGAIN;
+	int r = file_receive(s, req, f);
 
-	for (unsigned int i = 0; i < BATCH; i++) {
-		r = file_receive(req, f);
-		if (r == 1)
-			server_answer(s, req, f);
-		else if (r != -EBADMSG)
-			break;
-	}
-	if (r != 0)
+	if (r == 1)
+		server_answer(s, req, f);
+	else if (r != 0)
 		server_arm(s, EPOLL_CTL_MOD, f->sock, f->serial);
 	else if (f->ops == &door_ops)
 		server_remove(s, f);
@@ -441,7 +579,7 @@ static void server_accept(struct server *s)
 		return;
 	}
 	f->sock = fd;
-	if (pass_credentials(fd) < 0 || server_insert(s, f) < 0)
+	if (server_insert(s, f) < 0)
 		server_put(f);
 	else
 		server_arm(s, EPOLL_CTL_ADD, fd, f->serial);
@@ -456,6 +594,35 @@ static void server_drain_inotify(struct server *s)
 	server_settle(s);
 }
 
+static void server_forget_channel(struct server *s, uint64_t serial)
+{
+	struct channel *c = channel_find_serial(&s->channels, serial);
+
+	if (c)
+		channel_drop(&s->channels, c);
+	channel_put(c);
+}
+
+static void server_event(struct server *s, struct request *req, uint64_t tag)
+{
+	if (tag == TAG_DOOR) {
+		server_accept(s);
+		server_arm(s, EPOLL_CTL_MOD, s->door, TAG_DOOR);
+	} else if (tag == TAG_INOTIFY) {
+		server_drain_inotify(s);
+		server_arm(s, EPOLL_CTL_MOD, s->conf.machine->inotify,
+			   TAG_INOTIFY);
+	} else if (tag & TAG_CHANNEL) {
+		server_forget_channel(s, tag & ~TAG_CHANNEL);
+	} else {
+		struct file *f = server_find(s, tag);
+
+		if (f)
+			server_serve(s, req, f);
+		server_put(f);
+	}
+}
+
 static void *server_main(void *arg)
 {
 	struct server *s = arg;
@@ -467,20 +634,7 @@ static void *server_main(void *arg)
 			continue;
 		if (ev.data.u64 == TAG_STOP)
 			break;
-		if (ev.data.u64 == TAG_DOOR) {
-			server_accept(s);
-			server_arm(s, EPOLL_CTL_MOD, s->door, TAG_DOOR);
-		} else if (ev.data.u64 == TAG_INOTIFY) {
-			server_drain_inotify(s);
-			server_arm(s, EPOLL_CTL_MOD, s->conf.machine->inotify,
-				   TAG_INOTIFY);
-		} else {
-			struct file *f = server_find(s, ev.data.u64);
-
-			if (f)
-				server_serve(s, req, f);
-			server_put(f);
-		}
+		server_event(s, req, ev.data.u64);
 	}
 	free(req);
 	return NULL;
@@ -497,10 +651,31 @@ static int door_listen(const char *path)
 	_cleanup_(closep) int fd = socket(
 		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
-	    listen(fd, SOMAXCONN) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
 		return -errno;
-	return TAKE_FD(fd);
+
+	int r = pass_credentials(fd); /* connections inherit it */
+
+	if (r == 0 && listen(fd, SOMAXCONN) < 0)
+		r = -errno;
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* Better no daemon than one that can answer nobody. */
+static int server_check_room(const struct server *s)
+{
+	int fd[FDS_NEEDED];
+	int n = 0, r = 0;
+
+	for (; n < FDS_NEEDED && r == 0; n++) {
+		fd[n] = fcntl(s->stop_fd, F_DUPFD_CLOEXEC, 0);
+		if (fd[n] < 0)
+			r = -errno;
+	}
+	while (n-- > 0)
+		if (fd[n] >= 0)
+			close(fd[n]);
+	return r;
 }
 
 static int server_open_fds(struct server *s, const char *door)
@@ -511,10 +686,16 @@ static int server_open_fds(struct server *s, const char *door)
 	if (s->door < 0)
 		return s->door;
 	s->epfd = epoll_create1(EPOLL_CLOEXEC);
+	s->hangups = epoll_create1(EPOLL_CLOEXEC);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC);
 	s->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (s->epfd < 0 || s->stop_fd < 0 || s->reserve < 0)
+	if (s->epfd < 0 || s->hangups < 0 || s->stop_fd < 0 || s->reserve < 0)
 		return -errno;
+
+	int r = server_check_room(s);
+
+	if (r < 0)
+		return r;
 	epoll_ctl(s->epfd, EPOLL_CTL_ADD, s->stop_fd, &stop);
 	server_arm(s, EPOLL_CTL_ADD, s->door, TAG_DOOR);
 	server_arm(s, EPOLL_CTL_ADD, s->conf.machine->inotify, TAG_INOTIFY);
@@ -541,12 +722,13 @@ int server_new(const struct server_conf *conf, const char *door,
 	if (!s)
 		return -ENOMEM;
 	s->conf = *conf;
-	s->epfd = s->stop_fd = s->door = s->reserve = -1;
+	s->epfd = s->hangups = s->stop_fd = s->door = s->reserve = -1;
 	s->last_serial = TAG_FIRST_FILE;
 	TAILQ_INIT(&s->table);
 	rwlock_init(&s->handover, RANK_HANDOVER, "handover");
 	mutex_init(&s->release, RANK_RELEASE, "release");
 	mutex_init(&s->table_lock, RANK_LEAF, "table");
+	channels_init(&s->channels);
 
 	int r = server_open_fds(s, door);
 
@@ -583,8 +765,10 @@ struct server *server_free(struct server *s)
 	for (unsigned int i = 0; i < s->n_threads; i++)
 		pthread_join(s->thread[i], NULL);
 	server_release_all(s);
+	channels_done(&s->channels);
 
-	const int fds[] = {s->epfd, s->stop_fd, s->door, s->reserve};
+	const int fds[] = {s->epfd, s->hangups, s->stop_fd, s->door,
+			   s->reserve};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)

@@ -45,7 +45,8 @@ struct file_ops {
 
 /** struct file - An open file: one socket end here, the other is the fd */
 struct file {
-	TAILQ_ENTRY(file) link; /* server->table */
+	TAILQ_ENTRY(file) link;	      /* server->table */
+	LIST_ENTRY(file) bucket_link; /* server->by_serial */
 	_Atomic unsigned int refs;
 	/* immutable */
 	uint64_t serial; /* of this server, never reused */
@@ -111,6 +112,14 @@ void server_settle(struct server *s);
  */
 int server_open(struct request *req, const struct file_ops *ops, void *object,
 		void *object2, const char *what, bool cloexec);
+
+/**
+ * server_wake() - Have poll() on a file say IN, as Linux does for files without
+ * a poll handler: a byte lies in the program's socket while the file is open
+ *
+ * Context: any thread; never blocks.
+ */
+void server_wake(struct file *f);
 
 /**
  * server_file() - The file of ours behind a received descriptor

@@ -13,13 +13,25 @@ struct tree;
  * own, hold no other, and block on the file system.
  */
 
-/** show_device() - 0; -EEXIST it is shown; or the file system's errno */
+/**
+ * show_device() - Show it, bound to vfio-pci
+ *
+ * Return: as tree_add(): 0; -EEXIST it is shown.
+ */
 int show_device(struct tree *tree, const struct machine_dev *md);
 
-/** show_driver() - vfio-pci was bound or unbound */
+/**
+ * show_driver() - vfio-pci was bound or unbound
+ *
+ * Return: as tree_set_driver(): 0; -ENOENT it is not shown.
+ */
 int show_driver(struct tree *tree, const struct machine_dev *md, bool bound);
 
-/** show_remove() - not there any more; -ENOENT it was not */
+/**
+ * show_remove() - Not there any more
+ *
+ * Return: 0; -ENOENT it was not.
+ */
 int show_remove(struct tree *tree, const struct machine_dev *md);
 
 #endif

@@ -90,7 +90,11 @@ int tree_add(struct tree *tree, const struct tree_dev *dev);
  */
 int tree_set_driver(struct tree *tree, const char *bdf, bool bound);
 
-/** tree_remove() - Show a function no more; 0 or -ENOENT */
+/**
+ * tree_remove() - Show a function no more
+ *
+ * Return: 0; -ENOENT no such function.
+ */
 int tree_remove(struct tree *tree, const char *bdf);
 
 /**

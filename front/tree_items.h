@@ -8,6 +8,8 @@
  *
  * Items that several lists share (the root bus, a group, /dev/vfio/12) are
  * counted and leave with their last user. Private to front/tree*.c.
+ *
+ * Context, for every function: as for front/tree.h.
  */
 #ifndef SOFTVFIO_FRONT_TREE_ITEMS_H
 #define SOFTVFIO_FRONT_TREE_ITEMS_H
@@ -55,12 +57,20 @@ struct items {
 int items_make(struct items_root *root, struct items *items,
 	       const struct item_plan *plan);
 
-/** items_makef() - the same for a path that is put together */
+/**
+ * items_makef() - The same for a path that is put together
+ *
+ * Return: as items_make(); -ENAMETOOLONG.
+ */
 int items_makef(struct items_root *root, struct items *items,
 		enum item_kind kind, mode_t mode, const char *content,
 		const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
-/** items_share() - Make one thing, or use the one that others share already */
+/**
+ * items_share() - Make one thing, or use the one that others share already
+ *
+ * Return: as items_make().
+ */
 int items_share(struct items_root *root, struct items *items,
 		const struct item_plan *plan);
 

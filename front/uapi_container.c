@@ -142,9 +142,11 @@ static int bar_segment(struct request *req, const struct sv_vma *v,
 
 	if (!dev)
 		return refuse(EFAULT, "MAP_DMA: a BAR of another instance");
-	if (!config_memory_enabled(dev->config))
-		return refuse(EFAULT, "MAP_DMA: memory decode of %s is off",
-			      dev->name);
+
+	int r = device_fault(dev, bar, v->off); /* Linux faults it in */
+
+	if (r < 0)
+		return r;
 	seg->off = v->off;
 	return mem_bar(&device_p2p, dev, bar, &seg->mem);
 }
@@ -249,6 +251,16 @@ static int make_segments(struct request *req,
 	return r;
 }
 
+static uint64_t pinned_bytes(const struct mem_seg *segs, size_t n)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (mem_is_pinned(segs[i].mem))
+			bytes += segs[i].len;
+	return bytes;
+}
+
 static int map_memory(struct request *req, struct ioas *ioas,
 		      const struct vfio_iommu_type1_dma_map *map)
 {
@@ -258,7 +270,7 @@ static int map_memory(struct request *req, struct ioas *ioas,
 
 	if (r < 0)
 		return r;
-	r = account_check(req, ioas, map->size);
+	r = account_check(req, ioas, pinned_bytes(segs, n));
 	if (r == 0)
 		r = ioas_map(ioas, map->vaddr, map->iova, map->size, map->flags,
 			     segs, n);
@@ -365,9 +377,24 @@ static void container_stat(struct file *f, struct sv_stat *st)
 	container_node_stat(st);
 }
 
+struct container *container_file_get(struct file *f)
+{
+	mutex_lock(&f->lock);
+	struct container *c = f->object ? container_get(f->object) : NULL;
+
+	mutex_unlock(&f->lock);
+	return c;
+}
+
+/* Whoever else holds a reference to the file finds no container from now on. */
 static void container_release(struct file *f)
 {
-	container_put(f->object);
+	mutex_lock(&f->lock);
+	struct container *c = f->object;
+
+	f->object = NULL;
+	mutex_unlock(&f->lock);
+	container_put(c);
 }
 
 const struct file_ops container_ops = {

@@ -12,6 +12,7 @@
 #include "lib/cleanup.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"
+#include "lib/size.h"
 #include "uapi/vfio.h"
 
 static struct sv_dev *device_of_req(const struct request *req)
@@ -304,6 +305,7 @@ static const struct ioctl_row device_rows[] = {
 
 static int64_t device_ioctl(struct request *req)
 {
+	device_wake(device_of_req(req));
 	return dispatch_ioctl(req, device_rows, ARRAY_SIZE(device_rows));
 }
 
@@ -344,7 +346,7 @@ static int64_t device_file_mmap(struct request *req)
 		return r;
 
 	struct sv_map_range range = {
-		.len = (arg[1] + PAGE - 1) & ~(uint64_t)(PAGE - 1),
+		.len = size_pages(arg[1]),
 		.trap = trap,
 	};
 

@@ -27,12 +27,10 @@ static int64_t get_status(struct request *req)
 	if (r < 0)
 		return r;
 	group_get_status(group_of_req(req), &gs);
-	status.flags = 0;
+	/* always: no driver of the host's could have a member */
+	status.flags = VFIO_GROUP_FLAGS_VIABLE;
 	if (gs.container_set)
-		status.flags |= VFIO_GROUP_FLAGS_CONTAINER_SET |
-				VFIO_GROUP_FLAGS_VIABLE;
-	else if (gs.viable)
-		status.flags |= VFIO_GROUP_FLAGS_VIABLE;
+		status.flags |= VFIO_GROUP_FLAGS_CONTAINER_SET;
 	return req_copy_out(req, ioctl_arg(req), &status, sizeof(status));
 }
 
@@ -52,6 +50,8 @@ static int64_t set_container(struct request *req)
 		return r;
 
 	struct file *f = server_file(req->server, fd);
+	struct container *c =
+		f && f->ops == &container_ops ? container_file_get(f) : NULL;
 
 	/* Linux looks at the group first, then at what kind of file it is */
 	struct group_status gs;
@@ -59,13 +59,14 @@ static int64_t set_container(struct request *req)
 	group_get_status(group_of_req(req), &gs);
 	if (gs.container_set)
 		r = refuse(EINVAL, "SET_CONTAINER: the group has a container");
-	else if (!f || f->ops != &container_ops)
+	else if (!c)
 		r = refuse(EBADFD,
 			   "SET_CONTAINER: descriptor %d is no "
 			   "container",
 			   number);
 	else
-		r = group_set_container(group_of_req(req), f->object);
+		r = group_set_container(group_of_req(req), c);
+	container_put(c);
 	server_put(f);
 	return r;
 }

@@ -53,6 +53,7 @@ enum lock_rank {
 	RANK_DEV_SET = 40,   /* devices that are reset together */
 	RANK_CONTAINER = 50, /* one container */
 	RANK_MODEL = 60,     /* a device model's own state */
+	RANK_ACCESS = 65,    /* one trapped access, while it is in the model */
 	RANK_IGATE = 70,     /* interrupt setup of one device */
 	RANK_MEMORY = 80,    /* memory_lock: may BARs be touched */
 	RANK_BAR = 90,	     /* one BAR's mappings */
@@ -77,6 +78,11 @@ struct CAPABILITY("rwlock") rwlock {
 	const char *name;
 };
 
+/*
+ * Context, for all locks: any thread that holds no lock of this rank or a
+ * higher one (trylock excepted); unlocked by the thread that has locked.
+ * Nothing here fails; a ranks build ends the program where the order is broken.
+ */
 void mutex_init(struct mutex *m, enum lock_rank rank, const char *name);
 void mutex_done(struct mutex *m);
 void mutex_lock(struct mutex *m) ACQUIRES(m);

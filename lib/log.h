@@ -11,6 +11,11 @@ enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 extern enum log_level log_level; /* set once, before threads start */
 
+/**
+ * log_line() - Write a line, if @level is to be seen; use the macros below
+ *
+ * Context: any thread, no lock; may block on whoever reads stderr.
+ */
 void log_line(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -4,11 +4,20 @@
  * SOCK_SEQPACKET sockets of one machine (native byte order and layout).
  *
  * A request on an open VFIO file is sent on the file itself, which is a
- * socket; the first descriptor it carries is one end of a fresh pair, on which
- * the reply comes. A request on no file (open, stat, a fault) is sent on a
- * fresh connection to the instance's door, and answered on it.
+ * socket, and says where the reply is to come: on one end of a pair, which is
+ * the first descriptor it carries, or on a channel, which is such an end that
+ * the daemon has kept. A request on no file (open, stat, a fault) is sent on a
+ * connection to the instance's door, and answered on it; the next may follow.
  *
- * The daemon keeps nothing between messages. When it needs more to answer
+ * A channel belongs to an address space and has a name there that is never
+ * used again: sv_request.mm_id and .channel together find it. It is made by
+ * SV_REQ_KEEP beside a name and a descriptor, if SV_REPLY_KEPT says so, used
+ * by the name alone, and gone when the program's end is closed. The daemon
+ * keeps only so many; and it closes one on which it cannot answer, or which a
+ * request names that makes no sense, so that nobody waits on it for ever. Until
+ * the reply to one request has come no other may name the channel.
+ *
+ * Of requests the daemon keeps nothing. When it needs more to answer
  * (bytes at some address, the files behind descriptor numbers, what memory
  * lies at an address), it changes nothing, replies SV_NEED with what is
  * missing, and the shim sends the whole request again with that added. So the
@@ -22,7 +31,7 @@
  * What does not fit one message (SV_MSG_MAX bytes, SV_MSG_FDS descriptors)
  * goes ahead of it: the shim first fills its end of the reply pair with
  * continuation parts (struct sv_part), then sends the head. The daemon takes
- * the parts that are there without waiting.
+ * the parts that are there without waiting. Channels and the door carry none.
  */
 #ifndef SOFTVFIO_LIB_PROTO_H
 #define SOFTVFIO_LIB_PROTO_H
@@ -61,6 +70,7 @@
 #define SV_PREFETCH	256 /* bytes at an ioctl's argument sent at once */
 #define SV_ATTEMPTS_MAX 16  /* SV_NEED rounds before the shim gives up */
 #define SV_SEGS_MAX	8
+#define SV_COPIES_MAX	8
 #define SV_FDREFS_MAX	2048
 #define SV_VMAS_MAX	1024
 
@@ -76,7 +86,8 @@ enum sv_op {
 	/* on a file */
 	SV_FSTAT, /* Reply data: struct sv_stat */
 	SV_IOCTL, /* arg: command, argument. segment 0: bytes at argument */
-	SV_READ,  /* arg: offset or SV_POS, count. Reply data: the bytes */
+	SV_READ,  /* arg: offset or SV_POS, count, bytes to take SV_POS back by
+		   * first. Reply data: the bytes */
 	SV_WRITE, /* arg: offset or SV_POS. segment 0: the bytes */
 	SV_MMAP,  /* arg: offset, length, prot, flags.
 		      * Reply: struct sv_map, the ranges, and a memfd */
@@ -85,22 +96,33 @@ enum sv_op {
 
 #define SV_POS UINT64_MAX /* at (and moving) the file's own position */
 
+/**
+ * struct sv_request - The head
+ * @n_parts: continuation parts waiting in the reply socket
+ * @seq:     comes back in the reply; nobody else could have guessed it, so a
+ *	     reply that has another is not the one that is waited for
+ * @mm_id:   names the sender's address space; 0 = unknown, then no channels
+ * @channel: of a request on a file: where the reply is to come, 0 = on the
+ *	     first descriptor
+ */
 struct sv_request {
 	uint32_t magic;
 	uint16_t op;
-	uint16_t n_parts; /* continuation parts waiting in the reply socket */
+	uint16_t n_parts;
 	uint64_t seq;
 	uint64_t arg[4];
-	uint64_t mm_id[2]; /* names the sender's address space; 0 = unknown */
+	uint64_t mm_id[2];
+	uint64_t channel;
 	uint32_t flags;
 	uint32_t n_segs;
 	uint32_t n_fdrefs;
 	uint32_t n_vmas;
 };
-static_assert(sizeof(struct sv_request) == 80, "request layout");
+static_assert(sizeof(struct sv_request) == 88, "request layout");
 
 #define SV_REQ_MEM_FD (1u << 0) /* the last descriptor is /proc/self/mem */
 #define SV_REQ_VMAS   (1u << 1) /* n_vmas describes what SV_NEED_VMAS asked */
+#define SV_REQ_KEEP   (1u << 2) /* the first descriptor is to be @channel */
 
 /**
  * struct sv_seg - Bytes of program memory (or of the shim's own: paths, JSON)
@@ -207,6 +229,7 @@ static_assert(sizeof(struct sv_reply) == 32, "reply layout");
 
 #define SV_REPLY_FD	 (1u << 0) /* result = the descriptor received */
 #define SV_REPLY_CLOEXEC (1u << 1) /* which is to be close-on-exec */
+#define SV_REPLY_KEPT	 (1u << 2) /* what SV_REQ_KEEP asked for was done */
 
 enum sv_need_kind {
 	SV_NEED_BYTES = 1, /* a segment: @len bytes at @addr */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A number and an optional binary suffix. */
+/* Reading and rounding sizes: lib/size.h. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -32,4 +32,13 @@ int size_parse(const char *text, uint64_t *ret_bytes)
 		return -EINVAL;
 	*ret_bytes = n << shift;
 	return 0;
+}
+
+uint64_t size_pow2(uint64_t size, uint64_t min)
+{
+	uint64_t n = min;
+
+	while (n < size)
+		n <<= 1;
+	return n;
 }

@@ -29,8 +29,6 @@ bool file_is_ours(int fd)
 
 long file_ioctl(int fd, unsigned long cmd, unsigned long arg, long r)
 {
-	uint8_t bytes[SV_PREFETCH];
-
 	if (r != -ENOTTY || !file_is_ours(fd))
 		return r;
 
@@ -39,11 +37,11 @@ long file_ioctl(int fd, unsigned long cmd, unsigned long arg, long r)
 		.op = SV_IOCTL,
 		.arg = {(unsigned int)cmd, arg},
 		.n_segs = 1,
-		.seg = bytes,
+		.seg_prefetch = true,
+		.seg = (const void *)arg,
 		.seg_addr = arg,
-		.seg_want = sizeof(bytes),
-		.seg_len = (uint32_t)shim_copy_in(bytes, (const void *)arg,
-						  sizeof(bytes)),
+		.seg_want = SV_PREFETCH,
+		.seg_len = SV_PREFETCH,
 	};
 
 	return (long)shim_rpc(&rpc);
@@ -52,8 +50,9 @@ long file_ioctl(int fd, unsigned long cmd, unsigned long arg, long r)
 /* ------------------------------------------------------------------ */
 /* One buffer                                                         */
 
+/* *ret_lost: bytes the file's position moved by all the same */
 static long transfer_chunk(int fd, enum direction dir, char *buf,
-			   uint32_t count, uint64_t off)
+			   uint32_t count, uint64_t off, size_t *ret_lost)
 {
 	struct shim_rpc rpc = {
 		.fd = fd,
@@ -72,7 +71,22 @@ static long transfer_chunk(int fd, enum direction dir, char *buf,
 	}
 
 	int64_t r = shim_rpc(&rpc);
+
+	*ret_lost = r == -EFAULT ? rpc.ret_len : 0;
 	return r > count ? -EIO : (long)r;
+}
+
+/* A call that fails leaves the file's own position where it was. */
+static void take_back(int fd, uint64_t off, size_t moved)
+{
+	struct shim_rpc rpc = {
+		.fd = fd,
+		.op = SV_READ,
+		.arg = {SV_POS, 0, moved},
+	};
+
+	if (off == SV_POS && moved)
+		shim_rpc(&rpc);
 }
 
 /*
@@ -87,13 +101,17 @@ static long transfer_chunks(int fd, enum direction dir, char *buf, size_t count,
 	for (;;) {
 		size_t left = count - done;
 		uint32_t n = left < SV_DATA_MAX ? left : SV_DATA_MAX;
-		long r = transfer_chunk(fd, dir, buf + done, n,
-					off == SV_POS ? off : off + done);
+		size_t lost;
+		long r =
+			transfer_chunk(fd, dir, buf + done, n,
+				       off == SV_POS ? off : off + done, &lost);
 
 		if (r == -EINVAL && done)
 			return (long)done;
-		if (r < 0)
+		if (r < 0) {
+			take_back(fd, off, done + lost);
 			return r;
+		}
 		done += (size_t)r;
 		if (done == count || r < n)
 			return (long)done;

@@ -39,11 +39,14 @@ static long give(const char *text, char *buf, size_t size)
 	return shim_copy_out(buf, text, n) ? -EFAULT : (long)n;
 }
 
-/* Letters that can name a descriptor: /proc/self/fd/3, or 3 beside one. */
+/* Letters that can name a descriptor: /proc/self/fd/3, or fd/3 beside one. */
 static bool names_fd(const char *path)
 {
-	return !strncmp(path, "/proc/", 6) ||
-	       (path[0] >= '0' && path[0] <= '9');
+	size_t n = strlen(path);
+
+	return n && path[n - 1] >= '0' && path[n - 1] <= '9' &&
+	       (path[0] != '/' || !strncmp(path, "/proc/", 6) ||
+		!strncmp(path, "/dev/fd/", 8));
 }
 
 /*
@@ -148,8 +151,7 @@ EXPORT ssize_t __readlink_chk(const char *path, char *buf, size_t len,
 {
 	long r;
 
-	if (len <= room && path_maybe(path) &&
-	    readlink_mapped(path, buf, len, &r))
+	if (len <= room && readlink_ours(AT_FDCWD, path, buf, len, &r))
 		return shim_ret(r);
 	r = NEXT(__readlink_chk)(path, buf, len, room);
 	return r < 0 ? r : shim_ret(repair(AT_FDCWD, path, buf, len, r));
@@ -160,8 +162,7 @@ EXPORT ssize_t __readlinkat_chk(int dir, const char *path, char *buf,
 {
 	long r;
 
-	if (len <= room && path_maybe(path) &&
-	    readlink_mapped(path, buf, len, &r))
+	if (len <= room && readlink_ours(dir, path, buf, len, &r))
 		return shim_ret(r);
 	r = NEXT(__readlinkat_chk)(dir, path, buf, len, room);
 	return r < 0 ? r : shim_ret(repair(dir, path, buf, len, r));

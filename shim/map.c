@@ -137,7 +137,9 @@ static long map_ask(struct map_answer *a, uintptr_t addr, size_t len, int prot,
 	};
 	long r = (long)shim_rpc(&rpc);
 
-	if (r >= 0 && (rpc.ret_fd < 0 || !answer_whole(a, rpc.ret_len)))
+	if (r >= 0 && rpc.ret_fd < 0)
+		r = -EMFILE; /* the host had no number for it */
+	if (r >= 0 && !answer_whole(a, rpc.ret_len))
 		r = -ENOMEM;
 	if (r >= 0)
 		r = map_answer(a, addr, len, prot, flags, rpc.ret_fd);

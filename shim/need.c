@@ -6,10 +6,11 @@
  */
 #include "shim/need.h"
 
+#include "shim/line.h"
 #include "shim/vma.h"
+#include "shim/wiped.h"
 
 #include <fcntl.h>
-#include <linux/limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,13 +28,37 @@ struct dirent64_raw {
 	char name[];
 };
 
+/* For one request at a time; mapping one takes longer than asking again. */
+static struct needed one;
+
+static struct needed *take_one(void)
+{
+	struct wiped *w = wiped_page();
+
+	return w && !atomic_exchange(&w->needed, true) ? &one : NULL;
+}
+
 struct needed *need_new(void)
 {
-	struct needed *n = shim_scratch(sizeof(*n));
+	struct needed *n = take_one();
 
-	if (n)
-		n->mem_fd = -1;
+	if (!n)
+		n = shim_scratch(sizeof(*n));
+	if (!n)
+		return NULL;
+	n->n_segs = n->n_bytes = n->n_fdrefs = n->n_vmas = 0;
+	n->n_files = n->n_fds = 0;
+	n->mem_fd = -1;
+	n->has_vmas = false;
 	return n;
+}
+
+static void release(struct needed *n)
+{
+	if (n == &one)
+		atomic_store(&wiped_page()->needed, false);
+	else
+		shim_scratch_free(n, sizeof(*n));
 }
 
 void need_free(struct needed *n)
@@ -44,7 +69,7 @@ void need_free(struct needed *n)
 		SYS(close, n->fds[i]);
 	if (n->mem_fd >= 0)
 		SYS(close, n->mem_fd);
-	shim_scratch_free(n, sizeof(*n));
+	release(n);
 }
 
 static int need_bytes(struct needed *n, uint64_t addr, uint64_t len,
@@ -78,6 +103,8 @@ static uint16_t *fdref_slot(struct needed *n, int32_t number)
 
 static int need_fds(struct needed *n, const int32_t *numbers, uint64_t count)
 {
+	if (!n->n_fdrefs)
+		memset(n->slots, 0, sizeof(n->slots));
 	for (uint64_t i = 0; i < count; i++) {
 		int32_t number;
 
@@ -106,9 +133,9 @@ static bool fd_usable(int fd)
 	return flags >= 0 && !(flags & O_PATH);
 }
 
-static bool fd_own(const struct needed *n, const int own[2], int fd)
+static bool fd_own(const struct needed *n, const struct line *line, int fd)
 {
-	if (fd == own[0] || fd == own[1] || fd == n->mem_fd)
+	if (fd == n->mem_fd || line_owns(line, fd))
 		return true;
 	for (uint32_t i = 0; i < n->n_files; i++)
 		if (n->fds[i] == fd)
@@ -116,14 +143,14 @@ static bool fd_own(const struct needed *n, const int own[2], int fd)
 	return false;
 }
 
-void need_collect(struct needed *n, const int own[2])
+void need_collect(struct needed *n, const struct line *line)
 {
 	n->n_fds = n->n_files;
 	for (uint32_t i = 0; i < n->n_fdrefs; i++) {
 		struct sv_fdref *ref = &n->fdrefs[i];
 
 		ref->index = -1;
-		if (!fd_usable(ref->number) || fd_own(n, own, ref->number))
+		if (!fd_usable(ref->number) || fd_own(n, line, ref->number))
 			continue;
 		ref->index = (int32_t)n->n_fds;
 		n->fds[n->n_fds++] = ref->number;
@@ -388,8 +415,7 @@ static int describe(struct needed *n, const struct shim_vma *vma,
 	return add_vma(n, &v);
 }
 
-static int walk_range(struct needed *n, uint64_t start, uint64_t end,
-		      char path[PATH_MAX])
+static int walk_range(struct needed *n, uint64_t start, uint64_t end)
 {
 	struct shim_vma vma;
 	struct vma_walk w;
@@ -398,10 +424,10 @@ static int walk_range(struct needed *n, uint64_t start, uint64_t end,
 	if (r < 0)
 		return r;
 	for (uint64_t at = start; at < end; at = vma.end) {
-		r = vma_walk_next(&w, at, &vma, path, PATH_MAX);
+		r = vma_walk_next(&w, at, &vma, n->path, sizeof(n->path));
 		if (r < 0 || vma.start >= end)
 			break;
-		r = describe(n, &vma, path, start, end);
+		r = describe(n, &vma, n->path, start, end);
 		if (r < 0)
 			break;
 	}
@@ -412,17 +438,10 @@ static int walk_range(struct needed *n, uint64_t start, uint64_t end,
 static int need_vmas(struct needed *n, uint64_t addr, uint64_t len)
 {
 	uint64_t end = addr + len < addr ? UINT64_MAX : addr + len;
-	char *path = shim_scratch(PATH_MAX);
 
-	if (!path)
-		return -ENOMEM;
 	n->n_vmas = 0;
 	n->has_vmas = true;
-
-	int r = walk_range(n, addr, end, path);
-
-	shim_scratch_free(path, PATH_MAX);
-	return r;
+	return walk_range(n, addr, end);
 }
 
 static int need_mm(struct needed *n)
@@ -456,17 +475,15 @@ static int need_one(struct needed *n, const struct sv_need *need,
 	return -EIO;
 }
 
-int need_serve(struct needed *n, size_t len, uint32_t taken)
+int need_serve(struct needed *n, uint16_t count, size_t len, uint32_t taken)
 {
-	const struct sv_reply *reply = (const void *)n->reply;
-	const struct sv_need *needs = (const void *)(reply + 1);
-	size_t body = len - sizeof(*reply);
-	const uint8_t *numbers = (const uint8_t *)(needs + reply->n);
+	const struct sv_need *needs = (const void *)n->list;
+	const uint8_t *numbers = (const uint8_t *)(needs + count);
 	int r = 0;
 
-	if (!reply->n || reply->n > body / sizeof(*needs))
+	if (!count || count > len / sizeof(*needs))
 		return -EIO;
-	for (uint16_t i = 0; i < reply->n && r == 0; i++)
-		r = need_one(n, &needs[i], &numbers, n->reply + len, taken);
+	for (uint16_t i = 0; i < count && r == 0; i++)
+		r = need_one(n, &needs[i], &numbers, n->list + len, taken);
 	return r;
 }

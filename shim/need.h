@@ -6,7 +6,11 @@
 #ifndef SOFTVFIO_SHIM_NEED_H
 #define SOFTVFIO_SHIM_NEED_H
 
+#include <linux/limits.h>
+
 #include "shim/shim.h"
+
+struct line;
 
 #define NEED_FILES_MAX 1024	     /* files behind mappings */
 #define NEED_BYTES_MAX (SV_DATA_MAX) /* program memory beside segment 0 */
@@ -20,15 +24,18 @@ struct need_file {
 };
 
 /**
- * struct needed - Everything beyond the plain request; 130 KiB of scratch
+ * struct needed - Everything beyond the plain request; 300 KiB, of which only
+ * what is used is touched
  * @segs:   bytes asked for, @n_bytes of them in @bytes
  * @fdrefs: descriptor numbers asked about, each once
- * @slots:  finds a number in @fdrefs: hashed, holding index + 1
+ * @slots:  finds a number in @fdrefs: hashed, holding index + 1; valid when
+ *	    there are any
  * @vmas:   what is mapped in the range asked about, valid when @has_vmas
  * @files:  opened for @vmas, owned; @fds begins with their descriptors
  * @mem_fd: /proc/self/mem when asked for, else -1; owned
  * @fds:    what to send, @n_fds of them; see need_collect()
- * @reply:  the daemon's list of what is missing
+ * @path:   of a mapped file
+ * @list:   what the daemon says is missing, see struct sv_reply
  */
 struct needed {
 	uint32_t n_segs;
@@ -46,7 +53,8 @@ struct needed {
 	struct need_file files[NEED_FILES_MAX];
 	int fds[NEED_FDS_MAX];
 	uint8_t bytes[NEED_BYTES_MAX];
-	uint8_t reply[SV_MSG_MAX] __attribute__((aligned(8)));
+	char path[PATH_MAX];
+	uint8_t list[SV_MSG_MAX] __attribute__((aligned(8)));
 };
 
 /** need_new() - Nothing needed yet. Return: to be need_free()d, or NULL */
@@ -57,22 +65,23 @@ void need_free(struct needed *n);
 
 /**
  * need_serve() - Gather what an SV_NEED reply asks for
- * @n:	   its @reply holds the message
- * @len:   bytes of the message
+ * @n:	   its @list holds what follows the reply's head
+ * @count: entries of the list
+ * @len:   bytes of it
  * @taken: segments the request has besides
  *
  * Return: 0; -ENOMEM more than fits; -EIO the message makes no sense; -errno.
  */
-int need_serve(struct needed *n, size_t len, uint32_t taken);
+int need_serve(struct needed *n, uint16_t count, size_t len, uint32_t taken);
 
 /**
  * need_collect() - List the descriptors to send and number them
- * @own: the reply pair
+ * @line: where the reply will come
  *
  * Done before every sending: a number that another thread has closed since
  * would make the host refuse the whole message. A number that only the shim
  * uses at the moment is none of the program's.
  */
-void need_collect(struct needed *n, const int own[2]);
+void need_collect(struct needed *n, const struct line *line);
 
 #endif

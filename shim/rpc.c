@@ -2,34 +2,43 @@
 /*
  * DOC: Theory of operation
  *
- * Every request makes its own reply pair, sends one end along, closes its copy
- * and waits on the other. Nothing outlives the request: threads, forked
- * children and signal handlers that come in between have pairs of their own,
- * and the daemon's death closes the far end, which ends the wait.
- *
  * A request is sent, and sent again with what the daemon says is missing,
  * until it is done. The daemon changes nothing while something is missing, so
  * a round that is abandoned leaves no trace. See lib/proto.h for the messages.
  *
+ * The answer comes on a line (line.h) that nobody else uses meanwhile: threads,
+ * forked children and signal handlers that come in between have lines of their
+ * own, and the daemon's death closes the far end, which ends the wait.
+ *
+ * A line that was kept may turn out to be dead: the daemon has closed its end
+ * before it took the request, which is then made again on a fresh one. When
+ * anything came on the line before its end, the daemon may have closed it
+ * because the answer did not fit, so the request may have been carried out and
+ * is not made again. On a fresh line an end is the daemon's death.
+ *
  * The reply is looked at before it is taken (MSG_PEEK), so that data goes
- * straight to the program's buffer and the host kernel judges the pointer.
+ * straight to the program's memory and the host kernel judges the pointers.
  */
 #include "shim/shim.h"
 
+#include "shim/line.h"
 #include "shim/mmid.h"
 #include "shim/need.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 
-#define SECTIONS     6 /* of a request, see request_sections() */
-#define STACK_COPIES 1024
-#define HEAD_FDS     (SV_MSG_FDS - 1) /* beside the reply socket */
+#define SECTIONS 6		  /* of a request, see request_sections() */
+#define HEAD_FDS (SV_MSG_FDS - 1) /* beside the reply socket */
+
+/* How a round ends besides with 0 and -errno. */
+enum {
+	ROUND_AGAIN = 1,    /* something was missing and is there now */
+	ROUND_DEAD = -4096, /* nobody took the request: the line was dead */
+};
 
 /* A request's message, or stream of messages, ready to be cut into pieces. */
 struct request {
@@ -39,6 +48,12 @@ struct request {
 	size_t len;
 	const int *fds;
 	uint32_t n_fds;
+};
+
+/* What the daemon says first. */
+struct answer {
+	struct sv_reply head;
+	struct sv_copy copies[SV_COPIES_MAX]; /* of most operations */
 };
 
 /* Room for the descriptors of one message. */
@@ -146,7 +161,7 @@ static int send_part(int fd, const struct request *req, size_t off, size_t len,
 		.seq = req->head.seq,
 	};
 	struct iovec iov[1 + SECTIONS] = {{&part, sizeof(part)}};
-	union fd_control control = {0};
+	union fd_control control;
 	struct msghdr msg = {.msg_iov = iov};
 
 	msg.msg_iovlen = 1 + cut(req, off, len, iov + 1);
@@ -181,7 +196,7 @@ static int send_parts(int fd, struct request *req)
 static int send_head(int fd, const struct request *req, int reply_fd)
 {
 	struct iovec iov[SECTIONS];
-	union fd_control control = {0};
+	union fd_control control;
 	struct msghdr msg = {.msg_iov = iov};
 	size_t len = req->len < SV_MSG_MAX ? req->len : SV_MSG_MAX;
 
@@ -191,20 +206,15 @@ static int send_head(int fd, const struct request *req, int reply_fd)
 	return send_message(fd, &msg, true);
 }
 
-static uint64_t next_seq(void)
-{
-	static atomic_uint_least64_t seq;
-
-	return atomic_fetch_add(&seq, 1) + 1;
-}
-
 static void request_head(struct request *req, const struct shim_rpc *rpc,
-			 struct needed *n)
+			 struct needed *n, const struct line *l)
 {
 	req->head = (struct sv_request){
 		.magic = SV_MAGIC,
 		.op = rpc->op,
-		.seq = next_seq(),
+		.seq = line_seq(),
+		.channel = l->channel,
+		.flags = l->channel && l->give >= 0 ? SV_REQ_KEEP : 0,
 		.n_segs = rpc->n_segs,
 	};
 	memcpy(req->head.arg, rpc->arg, sizeof(rpc->arg));
@@ -219,12 +229,12 @@ static void request_head(struct request *req, const struct shim_rpc *rpc,
 	req->head.n_segs += n->n_segs;
 	req->head.n_fdrefs = n->n_fdrefs;
 	req->head.n_vmas = n->n_vmas;
-	req->head.flags = (n->has_vmas ? SV_REQ_VMAS : 0) |
-			  (n->mem_fd >= 0 ? SV_REQ_MEM_FD : 0);
+	req->head.flags |= (n->has_vmas ? SV_REQ_VMAS : 0) |
+			   (n->mem_fd >= 0 ? SV_REQ_MEM_FD : 0);
 }
 
 static void request_sections(struct request *req, const struct shim_rpc *rpc,
-			     struct needed *n, const int pair[2])
+			     struct needed *n, const struct line *l)
 {
 	struct iovec *s = req->sections;
 
@@ -234,7 +244,7 @@ static void request_sections(struct request *req, const struct shim_rpc *rpc,
 	if (rpc->n_segs)
 		s[4] = (struct iovec){(void *)rpc->seg, rpc->seg_len};
 	if (n) {
-		need_collect(n, pair);
+		need_collect(n, l);
 		req->fds = n->fds;
 		req->n_fds = n->n_fds;
 		s[2] = (struct iovec){n->fdrefs,
@@ -247,124 +257,195 @@ static void request_sections(struct request *req, const struct shim_rpc *rpc,
 		req->len += s[i].iov_len;
 }
 
-/* ------------------------------------------------------------------ */
-/* Receiving                                                          */
-
-/* Our own reply socket; it can only fail when nobody will ever answer. */
-static long receive(int fd, struct msghdr *msg, int flags)
+/*
+ * Sends a round. EBADF is a descriptor that another thread closed while it was
+ * being attached: looked at again in the next round, unless it is the file
+ * itself.
+ */
+static int send_round(const struct shim_rpc *rpc, struct needed *n,
+		      const struct line *l, uint64_t *ret_seq)
 {
-	for (;;) {
-		long r = SYS(recvmsg, fd, msg, flags);
+	bool at_door = l->kind == LINE_DOOR;
+	int to = at_door ? l->fd : rpc->fd;
+	struct request req = {0};
 
-		if (r == -EFAULT)
-			return r;
-		if (r > 0)
-			return r;
-		if (r != -EINTR)
-			return -ENODEV;
-	}
-}
+	request_head(&req, rpc, n, l);
+	request_sections(&req, rpc, n, l);
+	*ret_seq = req.head.seq;
 
-/* Waits. Returns the length of the reply, still to be taken, or -errno. */
-static long reply_wait(int fd, uint64_t seq, struct sv_reply *ret_reply)
-{
-	struct iovec iov = {ret_reply, sizeof(*ret_reply)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	long r = receive(fd, &msg, MSG_PEEK | MSG_TRUNC);
-
-	if (r < 0)
-		return r;
-	if ((size_t)r < sizeof(*ret_reply) || ret_reply->magic != SV_MAGIC ||
-	    ret_reply->seq != seq)
-		return -EIO;
+	int r = at_door && req.len > SV_MSG_MAX ? -ENOMEM : 0;
+	if (r == 0 && !at_door)
+		r = send_parts(l->fd, &req);
+	if (r == 0)
+		r = send_head(to, &req, l->give);
+	if (r == -EBADF && n && SYS(fcntl, to, F_GETFD) >= 0)
+		return ROUND_AGAIN;
 	return r;
 }
 
-/*
- * Takes the reply: its head, then up to @len bytes to @data. A descriptor that
- * came with it goes to *ret_fd. Returns the bytes at @data or -errno.
- */
-static long reply_take(int fd, struct sv_reply *reply, void *data, size_t len,
-		       int *ret_fd)
+/* The same with no more of the program's memory than can be read. */
+static int send_readable(const struct shim_rpc *rpc, struct needed *n,
+			 const struct line *l, uint64_t *ret_seq)
 {
-	struct iovec iov[2] = {{reply, sizeof(*reply)}, {data, len}};
+	uint8_t bytes[SV_PREFETCH];
+	struct shim_rpc part = *rpc;
+
+	part.seg = bytes;
+	part.seg_len = (uint32_t)shim_copy_in(bytes, rpc->seg, sizeof(bytes));
+	return send_round(&part, n, l, ret_seq);
+}
+
+/* Does it, or may it, take more than one message? */
+static bool takes_parts(const struct shim_rpc *rpc, const struct needed *n)
+{
+	if (!n)
+		return false;
+
+	size_t len = sizeof(struct sv_request) +
+		     (n->n_segs + rpc->n_segs) * sizeof(struct sv_seg) +
+		     n->n_fdrefs * sizeof(*n->fdrefs) +
+		     n->n_vmas * sizeof(*n->vmas) + rpc->seg_len + n->n_bytes;
+
+	return len > SV_MSG_MAX || n->n_files + n->n_fdrefs >= HEAD_FDS;
+}
+
+static int round_send(const struct shim_rpc *rpc, struct needed *n,
+		      const struct line *l, uint64_t *ret_seq)
+{
+	int r = -EFAULT;
+
+	if (!rpc->seg_prefetch || !takes_parts(rpc, n))
+		r = send_round(rpc, n, l, ret_seq);
+	if (r == -EFAULT && rpc->seg_prefetch)
+		r = send_readable(rpc, n, l, ret_seq);
+	return r;
+}
+
+/* ------------------------------------------------------------------ */
+/* Receiving                                                          */
+
+/* Returns the length; 0 at the end; or -errno. */
+static long receive(const struct line *l, struct msghdr *msg, int flags)
+{
+	long r;
+
+	do
+		r = SYS(recvmsg, l->fd, msg, flags);
+	while (r == -EINTR && !line_lost(l));
+	return r == -ECONNRESET ? 0 : r;
+}
+
+/*
+ * Takes the reply: its head, then what @iov has room for behind its first
+ * entry, which is the head's. A descriptor that came along goes to *ret_fd.
+ * Returns the bytes behind the head or -errno.
+ */
+static long reply_take(struct line *l, struct iovec *iov, int n, int *ret_fd)
+{
+	struct sv_reply head;
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
-	} control = {0};
+	} control;
 	struct msghdr msg = {
 		.msg_iov = iov,
-		.msg_iovlen = len ? 2 : 1,
+		.msg_iovlen = n,
 		.msg_control = &control,
 		/* not CMSG_SPACE: its padding would take a second one */
 		.msg_controllen = CMSG_LEN(sizeof(int)),
 	};
-	long r = receive(fd, &msg, MSG_CMSG_CLOEXEC);
+
+	iov[0] = (struct iovec){&head, sizeof(head)};
+
+	long r = receive(l, &msg, MSG_CMSG_CLOEXEC);
+
+	l->clean = r > 0; /* EFAULT may have left it there, or not */
 
 	/* the length is the kernel's to change: nothing came, nothing left */
 	struct cmsghdr *c = r < 0 ? NULL : CMSG_FIRSTHDR(&msg);
 
+	*ret_fd = -1;
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	return r < 0 ? r : r - (long)sizeof(*reply);
+	if (r >= (long)sizeof(head))
+		return r - (long)sizeof(head);
+	return r == -EFAULT ? r : -ENODEV;
 }
 
-/* Writes what the daemon wants in program memory. */
-static int copy_outs(const uint8_t *body, size_t len, uint16_t n)
+static void drop_reply(struct line *l)
 {
-	const struct sv_copy *copies = (const void *)body;
-	const uint8_t *bytes = (const uint8_t *)(copies + n);
-	const uint8_t *end = body + len;
+	struct iovec head;
+	int fd;
 
-	if (n > len / sizeof(*copies))
-		return -EIO;
-	for (uint16_t i = 0; i < n; i++) {
-		const struct sv_copy *c = &copies[i];
+	(void)reply_take(l, &head, 1, &fd);
+	if (fd >= 0)
+		SYS(close, fd);
+	l->clean = false;
+}
 
-		if (c->len > (size_t)(end - bytes))
-			return -EIO;
-		if (shim_copy_out((void *)(uintptr_t)c->addr, bytes, c->len))
-			return -EFAULT;
-		bytes += c->len;
+/*
+ * Waits. What answers another request is dropped: one that somebody has
+ * abandoned, or none of ours at all. Returns how much follows the head, still
+ * to be taken; ROUND_DEAD at the end of a line on which nothing came; -errno.
+ */
+static long reply_wait(struct line *l, uint64_t seq, struct answer *ret)
+{
+	struct iovec iov = {ret, sizeof(*ret)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	bool quiet = true;
+
+	for (;;) {
+		long r = receive(l, &msg, MSG_PEEK | MSG_TRUNC);
+
+		if (line_lost(l))
+			return -EINTR;
+		if (r <= 0)
+			return r == 0 && quiet && l->old ? ROUND_DEAD : -ENODEV;
+		if ((size_t)r >= sizeof(ret->head) &&
+		    ret->head.magic == SV_MAGIC && ret->head.seq == seq)
+			return r - (long)sizeof(ret->head);
+		drop_reply(l);
+		quiet = false;
 	}
-	return 0;
 }
 
-static long take_copies_at(int fd, struct sv_reply *reply, uint8_t *body,
-			   size_t len, int *ret_fd)
+/*
+ * Writes what the daemon wants in program memory: the bytes go there as they
+ * are taken. @len: of all that follows the head.
+ */
+static long take_copies(struct line *l, const struct answer *a, size_t len,
+			int *ret_fd)
 {
-	long r = reply_take(fd, reply, body, len, ret_fd);
+	struct iovec iov[2 + SV_COPIES_MAX];
+	struct sv_copy again[SV_COPIES_MAX];
+	size_t left = len, n = a->head.n;
 
-	return r < 0 ? r : copy_outs(body, (size_t)r, reply->n);
+	if (n > SV_COPIES_MAX || len < n * sizeof(again[0]))
+		return -EIO;
+	left -= n * sizeof(again[0]);
+	iov[1] = (struct iovec){again, n * sizeof(again[0])};
+	for (size_t i = 0; i < n; i++) {
+		const struct sv_copy *c = &a->copies[i];
+
+		if (c->len > left)
+			return -EIO;
+		iov[2 + i] = (struct iovec){(void *)(uintptr_t)c->addr, c->len};
+		left -= c->len;
+	}
+
+	long r = reply_take(l, iov, 2 + (int)n, ret_fd);
+
+	return r < 0 ? r : 0;
 }
 
-static long take_copies(int fd, struct sv_reply *reply, size_t len, int *ret_fd)
+static long take_data(struct line *l, struct shim_rpc *rpc, int *ret_fd)
 {
-	uint8_t small[STACK_COPIES] __attribute__((aligned(8)));
+	struct iovec iov[2] = {{0}, {rpc->data, rpc->data_max}};
+	long r = reply_take(l, iov, rpc->data_max ? 2 : 1, ret_fd);
 
-	if (len <= sizeof(small))
-		return take_copies_at(fd, reply, small, len, ret_fd);
-
-	uint8_t *body = shim_scratch(len);
-	if (!body)
-		return -ENOMEM;
-
-	long r = take_copies_at(fd, reply, body, len, ret_fd);
-
-	shim_scratch_free(body, len);
-	return r;
-}
-
-static long take_data(int fd, struct sv_reply *reply, struct shim_rpc *rpc,
-		      int *ret_fd)
-{
-	long r = reply_take(fd, reply, rpc->data, rpc->data_max, ret_fd);
-
-	if (r < 0)
-		return r;
-	rpc->ret_len = (size_t)r;
-	return 0;
+	rpc->ret_len = r < 0 ? 0 : (size_t)r;
+	return r < 0 ? r : 0;
 }
 
 /* The descriptor that came is the result, is wanted besides, or is closed. */
@@ -395,183 +476,115 @@ static bool carries_data(uint16_t op)
 	       op == SV_ACCESS || op == SV_MMAP;
 }
 
-static int64_t reply_done(int fd, struct shim_rpc *rpc, struct sv_reply *reply,
-			  size_t len)
+static int64_t reply_done(struct line *l, struct shim_rpc *rpc,
+			  const struct answer *a, size_t len)
 {
 	int got = -1;
-	long r;
+	long r = carries_data(rpc->op) ? take_data(l, rpc, &got)
+				       : take_copies(l, a, len, &got);
 
-	if (carries_data(rpc->op))
-		r = take_data(fd, reply, rpc, &got);
-	else
-		r = take_copies(fd, reply, len, &got);
-	return settle_fd(rpc, reply, got, r < 0 ? r : reply->result);
+	/* what the daemon gave and the program's memory did not take */
+	if (r == -EFAULT && a->head.result > 0)
+		rpc->ret_len = (size_t)a->head.result;
+	return settle_fd(rpc, &a->head, got, r < 0 ? r : a->head.result);
 }
 
 /* ------------------------------------------------------------------ */
 /* Rounds                                                             */
 
-enum { ROUND_AGAIN = 1 }; /* something was missing and is there now */
-
-static int reply_need(int fd, struct shim_rpc *rpc, struct needed **n,
-		      size_t len)
+static int reply_need(struct line *l, struct shim_rpc *rpc, struct needed **n,
+		      const struct answer *a, size_t len)
 {
-	struct sv_reply head;
+	struct iovec iov[2];
 	int stray = -1;
 
 	if (!*n)
 		*n = need_new();
 	if (!*n)
 		return -ENOMEM;
-	if (len > sizeof((*n)->reply) - sizeof(head))
+	if (len > sizeof((*n)->list))
 		return -EIO;
+	iov[1] = (struct iovec){(*n)->list, len};
 
-	long r = reply_take(fd, &head, (*n)->reply + sizeof(head), len, &stray);
+	long r = reply_take(l, iov, 2, &stray);
+
 	if (stray >= 0)
 		SYS(close, stray);
 	if (r < 0)
 		return (int)r;
-	memcpy((*n)->reply, &head, sizeof(head));
 
-	int served = need_serve(*n, sizeof(head) + (size_t)r, rpc->n_segs);
+	int served = need_serve(*n, a->head.n, (size_t)r, rpc->n_segs);
 	return served < 0 ? served : ROUND_AGAIN;
 }
 
-/* Returns 0 with the result in *ret, ROUND_AGAIN, or -errno. */
-static int round_reply(int fd, uint64_t seq, struct shim_rpc *rpc,
+/* Returns 0 with the result in *ret, ROUND_*, or -errno. */
+static int round_reply(struct line *l, uint64_t seq, struct shim_rpc *rpc,
 		       struct needed **n, int64_t *ret)
 {
-	struct sv_reply reply;
-	long len = reply_wait(fd, seq, &reply);
+	struct answer a;
+	long len = reply_wait(l, seq, &a);
 
 	if (len < 0)
 		return (int)len;
-	len -= (long)sizeof(reply);
-	if (reply.kind == SV_NEED)
-		return reply_need(fd, rpc, n, (size_t)len);
-	if (reply.kind != SV_DONE)
+	if (a.head.flags & SV_REPLY_KEPT)
+		l->kept = true;
+	if (a.head.kind == SV_NEED)
+		return reply_need(l, rpc, n, &a, (size_t)len);
+	if (a.head.kind != SV_DONE)
 		return -EIO;
-	*ret = reply_done(fd, rpc, &reply, (size_t)len);
+	*ret = reply_done(l, rpc, &a, (size_t)len);
 	return 0;
 }
 
-/*
- * Sends a round: on a file with a reply pair, at the door without. EBADF is a
- * descriptor that another thread closed while it was being attached: looked at
- * again in the next round, unless it is the file itself.
- */
-static int round_send(struct shim_rpc *rpc, struct needed *n, int to,
-		      const int pair[2], uint64_t *ret_seq)
-{
-	struct request req = {0};
-
-	request_head(&req, rpc, n);
-	request_sections(&req, rpc, n, pair);
-	*ret_seq = req.head.seq;
-
-	bool at_door = pair[1] < 0;
-	int r = at_door && req.len > SV_MSG_MAX ? -ENOMEM : 0;
-	if (r == 0 && !at_door)
-		r = send_parts(pair[0], &req);
-	if (r == 0)
-		r = send_head(to, &req, pair[1]);
-	if (r == -EBADF && n && SYS(fcntl, to, F_GETFD) >= 0)
-		return ROUND_AGAIN;
-	return r;
-}
-
-static int round_on_file(struct shim_rpc *rpc, struct needed **n, int64_t *ret)
+static int round_on(struct line *l, struct shim_rpc *rpc, struct needed **n,
+		    int64_t *ret)
 {
 	uint64_t seq;
-	int pair[2];
-	int r = (int)SYS(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-			 pair);
+	int r = line_open(l);
 
 	if (r < 0)
 		return r;
-	r = round_send(rpc, *n, rpc->fd, pair, &seq);
-	SYS(close, pair[1]);
-	if (r == 0)
-		r = round_reply(pair[0], seq, rpc, n, ret);
-	SYS(close, pair[0]);
-	return r;
-}
-
-/* ------------------------------------------------------------------ */
-/* The door                                                           */
-
-/* A name too long for an address is reached through its directory. */
-static int door_by_dir(int sock, struct sockaddr_un *addr)
-{
-	static const char self[] = "/proc/thread-self/fd/";
-	long dir = SYS(openat, AT_FDCWD, shim_dir(),
-		       O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char *p = addr->sun_path + sizeof(self) - 1;
-	char digits[12];
-	int n = 0;
-
-	if (dir < 0)
-		return (int)dir;
-	memcpy(addr->sun_path, self, sizeof(self));
-	for (long v = dir; v || !n; v /= 10)
-		digits[n++] = (char)('0' + v % 10);
-	while (n > 0)
-		*p++ = digits[--n];
-	memcpy(p, "/" SV_DOOR, sizeof("/" SV_DOOR));
-
-	long r = SYS(connect, sock, addr, sizeof(*addr));
-
-	SYS(close, dir);
-	return (int)r;
-}
-
-static int door_connect(int sock)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	size_t len = strlen(shim_dir());
-	bool fits = len + sizeof("/" SV_DOOR) <= sizeof(addr.sun_path);
-	int r;
-
-	if (fits) {
-		memcpy(addr.sun_path, shim_dir(), len);
-		memcpy(addr.sun_path + len, "/" SV_DOOR, sizeof("/" SV_DOOR));
+	r = round_send(rpc, *n, l, &seq);
+	line_given(l);
+	if (r == 0) {
+		l->clean = false;
+		r = round_reply(l, seq, rpc, n, ret);
+	} else if (r == -ENODEV && l->kind == LINE_DOOR) {
+		l->clean = false;
+		r = l->old ? ROUND_DEAD : -ENODEV;
 	}
-	do
-		r = fits ? (int)SYS(connect, sock, &addr, sizeof(addr))
-			 : door_by_dir(sock, &addr);
-	while (r == -EINTR);
-	return r < 0 ? -ENODEV : 0;
+	line_settle(l);
+	return r;
 }
 
-static int round_at_door(struct shim_rpc *rpc, struct needed **n, int64_t *ret)
+/* What takes several messages has a line for itself. */
+static int round_run(struct line *l, struct shim_rpc *rpc, struct needed **n,
+		     int64_t *ret)
 {
-	static const int no_pair[2] = {-1, -1};
-	uint64_t seq;
-	long sock = SYS(socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct line once;
 
-	if (sock < 0)
-		return (int)sock;
-
-	int r = shim_active() ? door_connect((int)sock) : -ENODEV;
-	if (r == 0)
-		r = round_send(rpc, *n, (int)sock, no_pair, &seq);
-	if (r == 0)
-		r = round_reply((int)sock, seq, rpc, n, ret);
-	SYS(close, sock);
-	return r;
+	if (l->kind == LINE_DOOR || !takes_parts(rpc, *n))
+		return round_on(l, rpc, n, ret);
+	line_once(&once, l->kind);
+	return round_on(&once, rpc, n, ret);
 }
 
 int64_t shim_rpc(struct shim_rpc *rpc)
 {
 	struct needed *n = NULL;
+	struct line line;
 	int64_t result = -EIO;
 	int r = ROUND_AGAIN;
 
 	rpc->ret_fd = -1;
 	rpc->ret_len = 0;
-	for (int i = 0; i < SV_ATTEMPTS_MAX && r == ROUND_AGAIN; i++)
-		r = rpc->fd < 0 ? round_at_door(rpc, &n, &result)
-				: round_on_file(rpc, &n, &result);
+	line_begin(&line, rpc->fd < 0 ? LINE_DOOR : LINE_PAIR);
+	for (int i = 0; i < SV_ATTEMPTS_MAX && r == ROUND_AGAIN; i++) {
+		r = round_run(&line, rpc, &n, &result);
+		if (r == ROUND_DEAD) /* and closed: this is on a fresh one */
+			r = round_run(&line, rpc, &n, &result);
+	}
+	line_end(&line);
 	need_free(n);
 	return r < 0 ? r : result;
 }

@@ -149,6 +149,8 @@ int shim_peer(int fd, char what[SHIM_WHAT_MAX]);
  * @op:	      enum sv_op
  * @arg:      see enum sv_op
  * @seg:      bytes of segment 0, may be bad program memory (then -EFAULT)
+ * @seg_prefetch: nobody has asked for them yet, so as many as can be read will
+ *	      do; SV_PREFETCH at most
  * @seg_addr: their program address, 0 for the shim's own
  * @seg_want: how many were asked for
  * @seg_len:  how many @seg has; @n_segs counts 1 even when this is 0
@@ -158,12 +160,13 @@ int shim_peer(int fd, char what[SHIM_WHAT_MAX]);
  * @data_max: room at @data
  * @ret_fd:   a descriptor that came along without being the result, or -1;
  *	      close-on-exec, the caller's to close
- * @ret_len:  bytes stored at @data
+ * @ret_len:  bytes stored at @data; with -EFAULT those that could not be
  */
 struct shim_rpc {
 	int fd;
 	uint16_t op;
 	uint16_t n_segs;
+	bool seg_prefetch;
 	uint64_t arg[4];
 	const void *seg;
 	uint64_t seg_addr;

@@ -24,8 +24,8 @@ def serve(me):
     """A function that starts a standing daemon; all are ended by the test."""
     running = []
 
-    def start(*devices):
-        s = support.Serve(me, *devices, name=f"test{len(running)}")
+    def start(*devices, **kw):
+        s = support.Serve(me, *devices, name=f"test{len(running)}", **kw)
         running.append(s)
         return s
 

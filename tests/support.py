@@ -47,8 +47,8 @@ class User:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="softvfio-test-"))
         self.bin, self.shim = SOFTVFIO, SHIM
         if self.nobody:
-            self.bin = self._copy(SOFTVFIO)
-            self.shim = self._copy(SHIM)
+            self.bin = self.bring(SOFTVFIO)
+            self.shim = self.bring(SHIM)
             os.chown(self.dir, NOBODY, NOBODY)
         self.dir.chmod(0o755)
         self.runtime = self.dir / "run"
@@ -56,9 +56,11 @@ class User:
         if self.nobody:
             os.chown(self.runtime, NOBODY, NOBODY)
 
-    def _copy(self, path):
+    def bring(self, path):
+        """A program of the build as this user can run it."""
         # the build tree may be where nobody else may look
-        return pathlib.Path(shutil.copy(path, self.dir))
+        return pathlib.Path(shutil.copy(path, self.dir)) if self.nobody \
+            else path
 
     def env(self):
         env = dict(os.environ, SOFTVFIO_SHIM=str(self.shim), HOME=str(self.dir),
@@ -73,9 +75,10 @@ class User:
         kw.setdefault("env", self.env())
         return subprocess.Popen([str(a) for a in args], **kw)
 
-    def softvfio(self, *args, timeout=60, **kw):
-        """Run to its end; returns (status, stdout, stderr)."""
-        p = self.popen([self.bin, *args], stdin=subprocess.DEVNULL,
+    def softvfio(self, *args, before=(), timeout=60, **kw):
+        """Run to its end, by way of the commands @before; returns (status,
+        stdout, stderr)."""
+        p = self.popen([*before, self.bin, *args], stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        text=True, **kw)
         try:
@@ -98,17 +101,21 @@ def users():
 class Serve:
     """A standing daemon: `softvfio serve`."""
 
-    def __init__(self, user, *devices, name="test"):
+    def __init__(self, user, *devices, name="test", before=()):
         self.user, self.name, self.killed = user, name, False
-        args = [user.bin, "serve", "--instance", name]
+        args = [*before, user.bin, "serve", "--instance", name]
         for d in devices:
             args += ["-d", d]
         self.process = user.popen(args, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True)
+        self.said = []  # before it was ready
         self.greeting = self.process.stdout.readline()
+        while self.greeting and " is ready" not in self.greeting:
+            self.said.append(self.greeting)
+            self.greeting = self.process.stdout.readline()
         if self.process.poll() is not None or not self.greeting:
-            raise AssertionError("serve did not start: " + self.greeting +
-                                 self.process.stdout.read())
+            raise AssertionError("serve did not start: " + "".join(self.said) +
+                                 self.greeting + self.process.stdout.read())
         self.dir = next(p.parent for p in user.dir.rglob("door")
                         if p.parent.name == name)
         self.pid = self._daemon_pid()

@@ -78,6 +78,7 @@ struct sv_bar {
  * @no_pcie:       conventional PCI: 256 bytes of configuration space, no FLR
  * @no_flr:        PCIe without function level reset
  * @no_soft_reset: PMCSR.NoSoftRst: D3hot to D0 keeps state
+ * @multifunction: other functions share the slot; for the core to say
  *
  * An MSI-X table that overlaps nothing may be left to the core: with @msix set
  * and @msix_bar naming a BAR of kind NONE, the core makes that BAR a memory
@@ -103,6 +104,7 @@ struct sv_shape {
 	bool no_pcie;
 	bool no_flr;
 	bool no_soft_reset;
+	bool multifunction;
 };
 
 /** struct sv_option - One option of a model, beside those of every device */

@@ -24,12 +24,11 @@
 #define CALLS_MAX 32 /* of one name */
 #define CODE_MAX  512
 
-/* What takes a system call by its first argument, or by all of them. */
-#define PROCMAP_QUERY 0xc0686611u
+#define PROCMAP_QUERY 0xc0686611u /* linux/fs.h since 6.11 */
 
 struct facility {
 	const char *name;
-	int calls[CALLS_MAX]; /* none is 0 on x86-64 that anybody forbids */
+	int calls[CALLS_MAX]; /* ended by 0: nobody forbids read(2) */
 };
 
 static const struct facility facilities[] = {
@@ -54,9 +53,9 @@ static const struct facility facilities[] = {
 	{"container",
 	 {SYS_acct, SYS_add_key, SYS_bpf, SYS_io_uring_setup,
 	  SYS_io_uring_enter, SYS_io_uring_register, SYS_kcmp, SYS_keyctl,
-	  SYS_mount, SYS_move_pages, SYS_open_by_handle_at,
-	  SYS_perf_event_open, SYS_pivot_root, SYS_request_key, SYS_setns,
-	  SYS_umount2, SYS_unshare, SYS_userfaultfd}},
+	  SYS_mount, SYS_move_pages, SYS_open_by_handle_at, SYS_perf_event_open,
+	  SYS_pivot_root, SYS_request_key, SYS_setns, SYS_umount2, SYS_unshare,
+	  SYS_userfaultfd}},
 };
 
 static struct sock_filter code[CODE_MAX];
@@ -127,7 +126,7 @@ static void forbid(const char *name, int err)
 		fail(name);
 	for (int i = 0; i < CALLS_MAX && f->calls[i]; i++)
 		forbid_call(f->calls[i], err);
-	/* forbidden in containers by its absence, for programs fall back then */
+	/* "unknown", so that programs use clone() instead */
 	if (!strcmp(name, "container"))
 		forbid_call(SYS_clone3, ENOSYS);
 }

@@ -80,8 +80,9 @@ class Device:
         width = 4 if flags & DATA_EVENTFD else 1
         if count is None:
             count = len(data) // width
-        fcntl.ioctl(self.fd, SET_IRQS, struct.pack(
-            "=IIIII", 20 + len(data), flags, index, start, count) + data)
+        # a bytearray: fcntl.ioctl() takes no more than 1024 bytes otherwise
+        fcntl.ioctl(self.fd, SET_IRQS, bytearray(struct.pack(
+            "=IIIII", 20 + len(data), flags, index, start, count) + data))
 
     def reset(self):
         fcntl.ioctl(self.fd, RESET)

@@ -10,21 +10,23 @@ OPEN, STAT, FAULT, ACCESS, CONTROL, FSTAT, IOCTL, READ, WRITE, MMAP = range(1, 1
 DONE, NEED = 1, 2
 NEED_BYTES, NEED_FDS, NEED_VMAS, NEED_MM = range(1, 5)
 MSG_MAX = 128 << 10
+REQ_KEEP = 4
+REPLY_KEPT = 4
 
-REQUEST = struct.Struct("=IHHQ4Q2QIIII")
+REQUEST = struct.Struct("=IHHQ4Q2QQIIII")
 SEG = struct.Struct("=QII")
 FDREF = struct.Struct("=ii")
 VMA = struct.Struct("=QQQQQIHh")
 REPLY = struct.Struct("=IHHQqII")
 PART = struct.Struct("=IIQ")
-assert REQUEST.size == 80 and REPLY.size == 32 and VMA.size == 48
+assert REQUEST.size == 88 and REPLY.size == 32 and VMA.size == 48
 
 
 def request(op, args=(), segs=(), fdrefs=(), vmas=(), flags=0, seq=1,
-            parts=0, magic=MAGIC, mm=(0, 0)):
+            parts=0, magic=MAGIC, mm=(0, 0), channel=0):
     args = tuple(args) + (0,) * (4 - len(args))
-    head = REQUEST.pack(magic, op, parts, seq, *args, *mm, flags, len(segs),
-                        len(fdrefs), len(vmas))
+    head = REQUEST.pack(magic, op, parts, seq, *args, *mm, channel, flags,
+                        len(segs), len(fdrefs), len(vmas))
     tables = b"".join(SEG.pack(addr, want, len(data))
                       for addr, want, data in segs)
     tables += b"".join(FDREF.pack(*f) for f in fdrefs)
@@ -82,6 +84,54 @@ def call(file, op, args=(), fds=(), **kw):
             file.sendmsg([request(op, args, **kw)],
                          [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         return receive(mine)
+
+
+def send_with_fds(file, data, fds):
+    rights = array.array("i", fds)
+    file.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+                 if fds else [])
+
+
+class Channel:
+    """A reply socket that the daemon is asked to keep."""
+
+    def __init__(self, mm=None, name=None):
+        self.mm = mm or struct.unpack("=2Q", os.urandom(16))
+        self.name = name or struct.unpack("=Q", os.urandom(8))[0]
+        self.sock, self.theirs = socket.socketpair(socket.AF_UNIX,
+                                                   socket.SOCK_SEQPACKET)
+        self.seq = 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+        if self.theirs:
+            self.theirs.close()
+
+    def keep(self, file, op, args=(), reply=None, **kw):
+        """Make a request that gives the channel; True when it was kept."""
+        fd = self.theirs.fileno() if reply is None else reply
+        send_with_fds(file, request(op, args, flags=REQ_KEEP, mm=self.mm,
+                                    channel=self.name, seq=self.seq, **kw),
+                      [fd])
+        self.theirs.close()
+        self.theirs = None
+        if reply is not None:
+            return None
+        r = receive(self.sock)
+        assert r.seq == self.seq
+        return bool(r.flags & REPLY_KEPT)
+
+    def send(self, file, op, args=(), fds=(), **kw):
+        self.seq += 1
+        send_with_fds(file, request(op, args, mm=self.mm, channel=self.name,
+                                    seq=self.seq, **kw), fds)
+
+    def call(self, file, op, args=(), fds=(), **kw):
+        self.send(file, op, args, fds, **kw)
+        return receive(self.sock)
 
 
 VFIO = ord(";") << 8

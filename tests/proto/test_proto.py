@@ -57,7 +57,7 @@ def test_second_open_of_a_group_is_ebusy_until_the_first_is_closed(daemon):
 
 def test_raw_bytes_are_dropped_and_the_file_survives(daemon):
     with container(daemon) as c:
-        for raw in (b"", b"x", b"\0" * 80, b"hello" * 100, b"\xff" * 4096,
+        for raw in (b"", b"x", b"\0" * 88, b"hello" * 100, b"\xff" * 4096,
                     proto.request(proto.IOCTL)):
             c.send(raw)
         assert proto.ioctl(c, 100, 0).result == 0
@@ -73,7 +73,7 @@ def test_an_empty_message_is_not_a_close(daemon):
 
 def lying_requests():
     good = proto.request(proto.IOCTL, (proto.VFIO | 100,), [(1, 8, b"12345678")])
-    yield "truncated head", good[:79]
+    yield "truncated head", good[:87]
     yield "truncated segment", good[:-1]
     yield "trailing byte", good + b"x"
     yield "operation 0", proto.request(0)
@@ -82,12 +82,12 @@ def lying_requests():
     yield "too many parts", proto.request(proto.IOCTL, parts=60000)
     yield "wrong magic", proto.request(proto.IOCTL, magic=1)
     head = bytearray(good)
-    for off, name in ((68, "segments"), (72, "fdrefs"), (76, "vmas")):
+    for off, name in ((76, "segments"), (80, "fdrefs"), (84, "vmas")):
         lie = bytearray(head)
         struct.pack_into("=I", lie, off, 0xFFFFFFFF)
         yield f"4 G {name}", bytes(lie)
     long_seg = bytearray(good)
-    struct.pack_into("=I", long_seg, 80 + 12, 0xFFFFFFF0)
+    struct.pack_into("=I", long_seg, 88 + 12, 0xFFFFFFF0)
     yield "segment longer than the message", bytes(long_seg)
 
 

@@ -28,7 +28,7 @@ MSG_FDS = 250
 DATA_MAX = 64 << 10
 POS = (1 << 64) - 1
 
-REQUEST = struct.Struct("=IHHQ4Q2QIIII")
+REQUEST = struct.Struct("=IHHQ4Q2QQIIII")
 SEG = struct.Struct("=QII")
 FDREF = struct.Struct("=ii")
 VMA = struct.Struct("=QQQQQIHh")
@@ -48,9 +48,11 @@ OP_NUMBERS = {name: number for number, name in OPS.items()}
 
 REQ_MEM_FD = 1
 REQ_VMAS = 2
+REQ_KEEP = 4
 KIND_DONE, KIND_NEED = 1, 2
 REPLY_FD = 1
 REPLY_CLOEXEC = 2
+REPLY_KEPT = 4
 NEED_BYTES, NEED_FDS, NEED_VMAS, NEED_MM = 1, 2, 3, 4
 VMA_MM, VMA_FILE, VMA_BAR = 0, 1, 2
 
@@ -66,6 +68,12 @@ IOC_FOREVER = 0x3BCF  # always needs more
 IOC_NEWFD = 0x3BD0    # result: a new descriptor; argument: close-on-exec?
 IOC_ARGSZ = 0x3BD1    # {u32 argsz, bytes}: argsz bytes, inverted in place
 IOC_VALUE = 0x3BD2    # result: the argument itself, which is no pointer
+IOC_COUNT = 0x3BD3    # result: how many ioctls were carried out before
+IOC_CHANNELS = 0x3BD4  # result: channels kept, once they are the argument
+IOC_DOORS = 0x3BD5    # result: connections at the door
+IOC_FORGET = 0x3BD6   # the daemon closes all channels once it has answered
+IOC_STALE = 0x3BD7    # others' answers, with descriptors, before the right one
+IOC_SILENCE = 0x3BD8  # somebody else's answer, then the channel is closed
 
 BAR_SIZE = 16 * 4096
 REGION_SIZE = 3 * DATA_MAX + 100
@@ -98,7 +106,8 @@ class Request:
         self.op = OPS[op]
         self.arg = rest[0:4]
         self.mm_id = tuple(rest[4:6])
-        self.flags, n_segs, n_fdrefs, n_vmas = rest[6:10]
+        self.channel = rest[6]
+        self.flags, n_segs, n_fdrefs, n_vmas = rest[7:11]
         self.reply = reply
         self.fds = fds
         self.mem_fd = fds[-1] if self.flags & REQ_MEM_FD else None
@@ -188,8 +197,8 @@ def recv_message(sock, flags=0):
 def ask(sock, op, *arg, path=b""):
     """The client's side, for tests: returns (result, data, descriptors)."""
     arg = (list(arg) + [0] * 4)[:4]
-    sock.sendmsg([REQUEST.pack(MAGIC, OP_NUMBERS[op], 0, 1, *arg, 0, 0, 0, 1,
-                               0, 0),
+    sock.sendmsg([REQUEST.pack(MAGIC, OP_NUMBERS[op], 0, 1, *arg, 0, 0, 0, 0,
+                               1, 0, 0),
                   SEG.pack(0, len(path), len(path)), path])
     data, fds = recv_message(sock)
     fields = REPLY.unpack_from(data)
@@ -197,6 +206,8 @@ def ask(sock, op, *arg, path=b""):
 
 
 class FakeDaemon:
+    keeps = True    # channels
+
     def __init__(self, directory):
         self.directory = directory
         # abstract names are the whole host's, and tests run side by side
@@ -263,6 +274,9 @@ class FakeDaemon:
 
     def serve(self, listener):
         self.region = bytearray(i * 7 & 0xFF for i in range(REGION_SIZE))
+        self.channels = {}
+        self.changed = threading.Condition()
+        self.doors = self.count = 0
         self.bars = {}
         for off in (0, BAR_MIXED, BAR_TRAP):
             name = "softvfio:%016x:0000:01:00.0:%u" % (
@@ -271,15 +285,24 @@ class FakeDaemon:
             os.pwrite(self.bars[off], bytes([off >> 40 or 0xB0]) * BAR_SIZE, 0)
         while True:
             sock, _ = listener.accept()
+            self.count_doors(1)
             threading.Thread(target=self.door, args=(sock,),
                              daemon=True).start()
 
     def door(self, sock):
         with sock:
-            data, fds = recv_message(sock)
-            if len(data) >= REQUEST.size:
+            while True:
+                data, fds = recv_message(sock)
+                if len(data) < REQUEST.size:
+                    break
                 self.handle(None, Request(data[:REQUEST.size],
                                           data[REQUEST.size:], fds, sock))
+        self.count_doors(-1)
+
+    def count_doors(self, more):
+        with self.changed:
+            self.doors += more
+            self.changed.notify_all()
 
     def new_file(self, what):
         """A file's two ends: the client's to send, ours served by a thread."""
@@ -306,9 +329,54 @@ class FakeDaemon:
                 threading.Thread(target=self.request,
                                  args=(file, data, fds), daemon=True).start()
 
+    def keep(self, key, reply):
+        """Keep a channel until its other end is closed."""
+        with self.changed:
+            assert key not in self.channels, "a name is not used again"
+            self.channels[key] = reply
+            self.changed.notify_all()
+
+        def wait():
+            try:
+                data, _ = recv_message(reply)
+                assert not data, "nobody sends on a channel"
+            except OSError:
+                pass
+            self.forget(key)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def forget(self, key):
+        with self.changed:
+            reply = self.channels.pop(key, None)
+            self.changed.notify_all()
+        if reply:
+            reply.shutdown(socket.SHUT_RDWR)
+            reply.close()
+
     def request(self, file, data, fds):
-        n_parts = REQUEST.unpack_from(data)[2]
-        with socket.socket(fileno=fds.pop(0)) as reply:
+        head = REQUEST.unpack_from(data)
+        key, flags = head[8:11], head[11]
+        if not key[2]:
+            return self.request_on(file, data, fds,
+                                   socket.socket(fileno=fds.pop(0)), True)
+        if not flags & REQ_KEEP:
+            reply = self.channels.get(key)
+            if reply:
+                self.request_on(file, data, fds, reply, False)
+            for fd in [] if reply else fds:
+                os.close(fd)
+            return None
+        reply = socket.socket(fileno=fds.pop(0))
+        if self.keeps:
+            self.keep(key, reply)
+        return self.request_on(file, data, fds, reply, not self.keeps)
+
+    def request_on(self, file, data, fds, reply, once):
+        head = REQUEST.unpack_from(data)
+        n_parts, channel = head[2], head[10]
+        assert not (n_parts and channel)
+        try:
             body = data[REQUEST.size:]
             for _ in range(n_parts):
                 part, more = recv_message(reply, socket.MSG_DONTWAIT)
@@ -317,14 +385,20 @@ class FakeDaemon:
                 assert len(more) <= MSG_FDS
                 body += part[PART.size:]
                 fds += more
-            req = Request(data[:REQUEST.size], body, fds, reply)
-            self.handle(file, req)
+            self.handle(file, Request(data[:REQUEST.size], body, fds, reply))
+        finally:
+            if once:
+                reply.close()
 
     def handle(self, file, req):
         try:
             answer = getattr(self, "on_" + req.op)(file, req)
         finally:
             req.close()
+        if not answer:
+            return
+        if req.flags & REQ_KEEP and self.keeps:
+            answer = (*answer[:3], answer[3] | REPLY_KEPT, *answer[4:])
         send_reply(req.reply, req.seq, answer)
         if answer[5] is not None and answer[5] not in self.bars.values():
             os.close(answer[5])
@@ -349,6 +423,10 @@ class FakeDaemon:
         return done(-1 if req.arg[1] == 8 else 0x1234)
 
     def on_control(self, file, req):
+        """Once the programs that have ended are seen to have."""
+        with self.changed:
+            self.changed.wait_for(
+                lambda: not self.channels and self.doors == 1, 10)
         fd = os.memfd_create("control")
         fds = len(os.listdir("/proc/self/fd"))
         os.write(fd, json.dumps({"fds": fds}).encode())
@@ -412,7 +490,11 @@ class FakeDaemon:
         handler = self.ioctls.get(req.arg[0])
         if not handler:
             return done(-errno.ENOTTY)
-        return handler(self, file, req)
+        answer = handler(self, file, req)
+        if not answer or answer[0] == KIND_DONE:
+            with self.lock:
+                self.count += 1
+        return answer
 
     # -- the made-up ioctls ---------------------------------------------
 
@@ -524,11 +606,48 @@ class FakeDaemon:
     def ioc_value(self, file, req):
         return done(req.arg[1])
 
+    def ioc_count(self, file, req):
+        return done(self.count)
+
+    def ioc_channels(self, file, req):
+        """A hang-up takes its time to be seen, so wait for what is right."""
+        with self.changed:
+            self.changed.wait_for(
+                lambda: len(self.channels) == req.arg[1], 10)
+            return done(len(self.channels))
+
+    def ioc_doors(self, file, req):
+        return done(self.doors)
+
+    def ioc_forget(self, file, req):
+        send_reply(req.reply, req.seq, done(0))
+        for key in list(self.channels):
+            self.forget(key)
+
+    def stale(self, req):
+        with open("/dev/null", "rb") as null:
+            for seq in (0, req.seq - 1, req.seq + 1):
+                send_reply(req.reply, seq, done(77, fd=null.fileno(),
+                                                flags=REPLY_FD))
+            send_reply(req.reply, req.seq - 1, done(77, b"x" * 5000))
+            req.reply.send(b"no reply at all")
+
+    def ioc_stale(self, file, req):
+        self.stale(req)
+        return done(5)
+
+    def ioc_silence(self, file, req):
+        self.stale(req)
+        self.forget((*req.mm_id, req.channel))
+
     ioctls = {
         IOC_SUM: ioc_sum, IOC_FDS: ioc_fds, IOC_VMAS: ioc_vmas,
         IOC_MM: ioc_mm, IOC_COPY: ioc_copy, IOC_WAIT_READ: ioc_wait_read,
         IOC_DIE: ioc_die, IOC_FOREVER: ioc_forever, IOC_NEWFD: ioc_newfd,
-        IOC_ARGSZ: ioc_argsz, IOC_VALUE: ioc_value,
+        IOC_ARGSZ: ioc_argsz, IOC_VALUE: ioc_value, IOC_COUNT: ioc_count,
+        IOC_CHANNELS: ioc_channels, IOC_DOORS: ioc_doors,
+        IOC_FORGET: ioc_forget, IOC_STALE: ioc_stale,
+        IOC_SILENCE: ioc_silence,
     }
 
 

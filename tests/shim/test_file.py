@@ -2,6 +2,7 @@
 """Reads, writes and ioctls of a program under the shim, against a daemon that
 asks for everything it can ask for."""
 import os
+import stat
 import subprocess
 
 import pytest
@@ -34,6 +35,14 @@ memory_calls_are_refused other_memory_is_untouched moving_works
 traps_survive_mprotect mappings_outlive_the_file
 """.split()
 
+LINE_TESTS = """
+lines_are_kept doors_are_kept program_closes_it program_reuses_its_number
+it_is_no_descriptor_of_the_program few_numbers_are_enough
+children_have_their_own vfork_child_shares jumping_out_is_harmless
+handlers_nest forgotten_lines_are_made_again others_answers_are_dropped
+no_answer_is_enodev daemon_dies_with_lines_kept
+""".split()
+
 SANDBOX = {"VICTIM_SANDBOX": "1"}
 
 
@@ -53,6 +62,30 @@ def test_need(victim, name, env):
 @pytest.mark.parametrize("name", MAP_TESTS)
 def test_map(victim, name, env):
     victim("victim_map", name, env=env)
+
+
+@pytest.mark.parametrize("name", LINE_TESTS)
+def test_line(daemon, victim, name):
+    os.makedirs(daemon.directory + "/root/dev/vfio")
+    os.mknod(daemon.directory + "/root/dev/vfio/vfio", stat.S_IFSOCK | 0o666)
+    victim("victim_line", name)
+
+
+class Unwilling(FakeDaemon):
+    keeps = False
+
+
+@pytest.mark.parametrize("name", ["threads_do_not_mix", "nothing_leaks",
+                                  "handler_reads_during_an_ioctl",
+                                  "daemon_dies_during_a_request"])
+def test_daemon_that_keeps_nothing(tmp_path, name):
+    daemon = Unwilling(str(tmp_path)).start()
+    try:
+        fd = daemon.open()
+        run_victim(daemon, "victim_io", "fd:%d" % fd, name, fds=[fd])
+        os.close(fd)
+    finally:
+        daemon.stop()
 
 
 def test_fortified_victim_is_fortified():

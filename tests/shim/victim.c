@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #define PROCMAP_QUERY 0xc0686611u
@@ -44,16 +45,40 @@ int victim_main(int argc, char **argv, const struct victim_test *tests)
 	return 2;
 }
 
-int victim_count_fds(void)
+static bool is_kept(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return fd >= VICTIM_KEPT_FROM &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	       type == SOCK_SEQPACKET && fcntl(fd, F_GETFD) == FD_CLOEXEC;
+}
+
+static int count_fds(bool kept)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	int n = 0;
 
 	CHECK(dir);
-	while (readdir(dir))
-		n++;
+	for (struct dirent *d; (d = readdir(dir));) {
+		int fd = atoi(d->d_name);
+
+		n += d->d_name[0] != '.' && fd != dirfd(dir) &&
+		     is_kept(fd) == kept;
+	}
 	closedir(dir);
-	return n - 3; /* ".", ".." and the directory itself */
+	return n;
+}
+
+int victim_count_fds(void)
+{
+	return count_fds(false);
+}
+
+int victim_count_kept(void)
+{
+	return count_fds(true);
 }
 
 char *victim_bad_page(void)

@@ -47,6 +47,12 @@ struct victim_test {
 #define IOC_NEWFD     0x3bd0
 #define IOC_ARGSZ     0x3bd1
 #define IOC_VALUE     0x3bd2
+#define IOC_COUNT     0x3bd3
+#define IOC_CHANNELS  0x3bd4
+#define IOC_DOORS     0x3bd5
+#define IOC_FORGET    0x3bd6
+#define IOC_STALE     0x3bd7
+#define IOC_SILENCE   0x3bd8
 
 #define DATA_MAX     (64 << 10)
 #define REGION_SIZE  (3 * DATA_MAX + 100)
@@ -85,8 +91,14 @@ _Noreturn void victim_fail(const char *file, int line, const char *what,
 /** victim_main() - Run the test the arguments name */
 int victim_main(int argc, char **argv, const struct victim_test *tests);
 
-/** victim_count_fds() - How many descriptors this process has */
+#define VICTIM_KEPT_FROM 500 /* shim/line.c: KEEP_FROM */
+
+/** victim_count_fds() - How many descriptors this process has, all told but
+ * for those that the shim keeps */
 int victim_count_fds(void);
+
+/** victim_count_kept() - How many the shim keeps */
+int victim_count_kept(void);
 
 /** victim_bad_page() - A page nobody may touch, behind one that is fine */
 char *victim_bad_page(void);

@@ -104,6 +104,31 @@ static void a_mapping_lives_until_its_last_page_goes(void **state)
 	assert_true(bar_mapped(&f->bar, 1));
 }
 
+static size_t listed(struct bar *bar)
+{
+	struct bar_mapping *m;
+	size_t n = 0;
+
+	mutex_lock(&bar->lock);
+	TAILQ_FOREACH (m, &bar->mappings, link)
+		n++;
+	mutex_unlock(&bar->lock);
+	return n;
+}
+
+static void dead_mappings_do_not_pile_up(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *alive = map(&f->bar, 2);
+
+	for (int i = 0; i < 1000; i++)
+		munmap(map(&f->bar, 3), SIZE);
+	assert_true(listed(&f->bar) < 100);
+	assert_true(bar_mapped(&f->bar, 2));
+	assert_int_equal(listed(&f->bar), 2);
+	munmap(alive, SIZE);
+}
+
 static void a_forked_mapping_lives_as_long_as_the_child(void **state)
 {
 	struct fixture *f = *state;
@@ -247,12 +272,33 @@ static void a_program_that_truncates_its_bar_harms_itself_only(void **state)
 	assert_int_equal(f->p[0], 5);
 }
 
+/* What lies behind the BAR's end is nobody's, and no memory of the daemon's. */
+static void a_program_that_extends_its_bar_gains_nothing(void **state)
+{
+	struct fixture *f = *state;
+	int fd;
+
+	f->p[1] = 6;
+	assert_int_equal(bar_map(&f->bar, 4, getpid(), 0, SIZE, &fd), 0);
+	assert_int_equal(ftruncate(fd, 64l * SIZE), 0);
+	assert_int_equal(pwrite(fd, "behind", 7, SIZE - 3), 7);
+	assert_int_equal(pwrite(fd, "far behind", 11, 63l * SIZE), 11);
+	bar_close(&f->bar);
+	assert_int_equal(f->bar.mem[1], 6);
+	bar_open(&f->bar);
+	assert_int_equal(f->p[1], 6);
+	assert_memory_equal(f->p + SIZE - 3, "beh", 3);
+	assert_int_equal(lseek(fd, 0, SEEK_END), SIZE);
+	close(fd);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_mapping_lives_until_its_last_page_goes),
+		T(dead_mappings_do_not_pile_up),
 		T(a_forked_mapping_lives_as_long_as_the_child),
 		T(closing_unmaps_every_page_and_opening_brings_it_back),
 		T(a_mapping_made_while_closed_works_when_open),
@@ -261,6 +307,7 @@ int main(void)
 		T(no_retired_store_is_lost_and_none_lands_while_closed),
 #endif
 		T(a_program_that_truncates_its_bar_harms_itself_only),
+		T(a_program_that_extends_its_bar_gains_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,6 @@
  * counts, and no counter, full or empty, holds the caller up. An alarm ends
  * the program if one does.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -26,6 +25,7 @@
 #include <cmocka.h>
 
 #include "lib/evfd.h"
+#include "tests/unit/fds.h"
 
 #define NEARLY_FULL 0xfffffffffffffffeull
 #define DEADLINE    60 /* seconds, for everything */
@@ -270,17 +270,6 @@ static void aio_is_asked_for_once_and_done_without(void **state)
 	if (status == CHILD_CANNOT)
 		skip();
 	assert_int_equal(status, CHILD_OK);
-}
-
-static int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
 }
 
 static int fds_before;

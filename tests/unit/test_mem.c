@@ -6,7 +6,6 @@
  * (userfaultfd does not, FUSE needs privilege), so this program is linked with
  * pread and pwrite wrapped, and holds them up by itself.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -33,6 +32,7 @@
 #include "core/ioas.h"
 #include "core/mem.h"
 #include "lib/cleanup.h"
+#include "tests/unit/fds.h"
 
 #define PAGE	    4096ull
 #define DEADLINE_NS 10000000000ull
@@ -605,6 +605,18 @@ static void copy_check_abandoned(struct copy *c, int err)
 	assert_true(c->took_ns < MEM_TIMEOUT_NS + MEM_TIMEOUT_NS / 2);
 }
 
+/* Leaves the page held, and the worker in it. */
+static void copy_cancel_held(struct copy *c, struct program *p,
+			     struct dma_ctx *ctx)
+{
+	hold_page(p->pages);
+	copy_start(c);
+	hold_wait_inside(1);
+	atomic_store(&ctx->cancel, true);
+	mem_wake(ctx);
+	copy_check_abandoned(c, -ECANCELED);
+}
+
 static void held_copy_gives_up_on_cancel(void **state)
 {
 	struct dma_ctx ctx = {false};
@@ -615,12 +627,7 @@ static void held_copy_gives_up_on_cancel(void **state)
 			 .at = va(p.pages),
 			 .stop = {&ctx.cancel, NULL}};
 
-	hold_page(p.pages);
-	copy_start(&c);
-	hold_wait_inside(1);
-	atomic_store(&ctx.cancel, true);
-	mem_wake(&ctx);
-	copy_check_abandoned(&c, -ECANCELED);
+	copy_cancel_held(&c, &p, &ctx);
 	assert_true(c.took_ns < MEM_TIMEOUT_NS);
 
 	/* still cancelled: nothing new is begun either */
@@ -685,12 +692,7 @@ static void held_write_delivers_what_it_was_given(void **state)
 			 .stop = {&ctx.cancel, NULL},
 			 .write = true};
 
-	hold_page(p.pages);
-	copy_start(&c);
-	hold_wait_inside(1);
-	atomic_store(&ctx.cancel, true);
-	mem_wake(&ctx);
-	copy_check_abandoned(&c, -ECANCELED);
+	copy_cancel_held(&c, &p, &ctx);
 	strcpy(c.buf, "something else"); /* ours again */
 	hold_page(NULL);
 	hold_wait_inside(0);
@@ -702,17 +704,23 @@ static void held_write_delivers_what_it_was_given(void **state)
 
 struct dma {
 	struct ioas *ioas;
+	bool write;
 	int result;
+	_Atomic bool ended;
 	pthread_t t;
 };
 
 static void *dma_main(void *arg)
 {
 	struct dma *d = arg;
-	struct dma_ctx ctx = {false};
-	char buf[32];
+	struct dma_ctx ctx = {0};
+	char buf[32] = DEVICE_SAYS;
 
-	d->result = ioas_read(d->ioas, &ctx, 0, buf, 32);
+	if (d->write)
+		d->result = ioas_write(d->ioas, &ctx, 0, buf, 32);
+	else
+		d->result = ioas_read(d->ioas, &ctx, 0, buf, 32);
+	atomic_store(&d->ended, true);
 	return NULL;
 }
 
@@ -755,19 +763,72 @@ static void held_copy_gives_up_on_unmap(void **state)
 	program_done(&p);
 }
 
-static unsigned int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
+struct unmapper {
+	struct ioas *ioas;
+	struct mem *mem;
+	uint64_t at;
+	char found[32]; /* in memory, at the moment it was unmapped */
+	pthread_t t;
+};
 
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
+static void *unmap_and_look(void *arg)
+{
+	struct unmapper *u = arg;
+	uint64_t n = 0;
+
+	ioas_unmap(u->ioas, IOAS_UNMAP_V2, 0, PAGE, &n);
+	mem_read(u->mem, NULL, u->at, u->found, 32);
+	return NULL;
+}
+
+/* Does it give up? An unmap of its range is under way. */
+static bool dma_ends_in_a_while(struct dma *d)
+{
+	uint64_t until = clock_ns() + MEM_GRACE_NS / 5;
+
+	while (!atomic_load(&d->ended) && clock_ns() < until)
+		sched_yield();
+	return atomic_load(&d->ended);
+}
+
+/*
+ * A write under way when its range is unmapped, and late for no fault of the
+ * program's, has arrived when unmap returns: the program may reuse the memory.
+ */
+static void slow_write_does_not_outlive_an_unmap(void **state)
+{
+	struct dma d = {.result = 1, .write = true};
+	struct unmapper u = {0};
+	struct program p;
+
+	program_start(&p);
+	struct mem_seg seg = {program_mem(&p), va(p.pages), PAGE};
+
+	assert_int_equal(ioas_new(8, &d.ioas), 0);
+	assert_int_equal(
+		ioas_map(d.ioas, va(p.pages), 0, PAGE, IOAS_WRITE, &seg, 1), 0);
+	hold_page(p.pages);
+	pthread_create(&d.t, NULL, dma_main, &d);
+	hold_wait_inside(1);
+	u.ioas = d.ioas;
+	u.mem = program_mem(&p);
+	u.at = va(p.pages);
+	pthread_create(&u.t, NULL, unmap_and_look, &u);
+	bool gave_up = dma_ends_in_a_while(&d);
+
+	hold_page(NULL);
+	pthread_join(u.t, NULL);
+	pthread_join(d.t, NULL);
+	assert_false(gave_up);
+	assert_int_equal(d.result, 0);
+	assert_string_equal(u.found, DEVICE_SAYS);
+	mem_put(u.mem);
+	ioas_put(d.ioas);
+	program_done(&p);
 }
 
 /* Workers end by themselves, so all one can do is look until they have. */
-static void wait_for_fds(unsigned int n)
+static void wait_for_fds(int n)
 {
 	uint64_t deadline = clock_ns() + DEADLINE_NS;
 
@@ -777,7 +838,7 @@ static void wait_for_fds(unsigned int n)
 	}
 }
 
-static unsigned int fds_at_start;
+static int fds_at_start;
 
 static void nothing_is_left_behind(void **state)
 {
@@ -874,6 +935,7 @@ int main(void)
 		cmocka_unit_test(held_copies_time_out_each),
 		cmocka_unit_test(held_write_delivers_what_it_was_given),
 		cmocka_unit_test(held_copy_gives_up_on_unmap),
+		cmocka_unit_test(slow_write_does_not_outlive_an_unmap),
 		cmocka_unit_test(missing_userfaultfd_page_holds_nobody),
 		cmocka_unit_test(bar_asks_its_device),
 		cmocka_unit_test(nothing_is_left_behind),

@@ -398,6 +398,21 @@ static void full_completion_queue_is_never_overrun(void **state)
 	}
 }
 
+/* As many commands under one doorbell, all completed. */
+static void flush_at_once(struct rig *r, int n)
+{
+	struct nvme_cqe cqe;
+
+	for (int i = 0; i < n; i++)
+		submit(r, &r->io, (struct nvme_sqe){.nsid = 1});
+	ring_sq(r, &r->io);
+	devhost_run(r->h);
+	for (int i = 0; i < n; i++)
+		assert_true(reap(r, &r->io, &cqe));
+	assert_false(reap(r, &r->io, &cqe));
+	ring_cq(r, &r->io);
+}
+
 static void phase_turns_with_every_round(void **state)
 {
 	struct rig *r = *state;
@@ -407,39 +422,20 @@ static void phase_turns_with_every_round(void **state)
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(io_status(r, .opcode = NVME_IO_FLUSH), 0);
 	/* several at once, over both ends of both rings */
-	for (int i = 0; i < 50; i++) {
-		struct nvme_cqe cqe;
-
-		for (int k = 0; k < 4; k++)
-			submit(r, &r->io, (struct nvme_sqe){.nsid = 1});
-		ring_sq(r, &r->io);
-		devhost_run(r->h);
-		for (int k = 0; k < 4; k++)
-			assert_true(reap(r, &r->io, &cqe));
-		assert_false(reap(r, &r->io, &cqe));
-		ring_cq(r, &r->io);
-	}
+	for (int i = 0; i < 50; i++)
+		flush_at_once(r, 4);
 }
 
 static void largest_queue(void **state)
 {
 	struct rig *r = *state;
-	struct nvme_cqe cqe;
 
 	enable(r);
 	r->io = queue_new(1, DATA, DATA + 0x100000, 4096);
 	assert_int_equal(create_cq(r, &r->io, 0), 0);
 	assert_int_equal(create_sq(r, &r->io), 0);
-	for (int round = 0; round < 3; round++) {
-		for (int i = 0; i < 4095; i++)
-			submit(r, &r->io, (struct nvme_sqe){.nsid = 1});
-		ring_sq(r, &r->io);
-		devhost_run(r->h);
-		for (int i = 0; i < 4095; i++)
-			assert_true(reap(r, &r->io, &cqe));
-		assert_false(reap(r, &r->io, &cqe));
-		ring_cq(r, &r->io);
-	}
+	for (int round = 0; round < 3; round++)
+		flush_at_once(r, 4095);
 }
 
 static void one_interrupt_for_a_batch(void **state)

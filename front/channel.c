@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The table of kept reply sockets: front/channel.h. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "front/channel.h"
+
+void channels_init(struct channels *cs)
+{
+	mutex_init(&cs->lock, RANK_LEAF, "channels");
+	for (size_t i = 0; i < CHANNEL_BUCKETS; i++)
+		LIST_INIT(&cs->bucket[i]);
+	cs->n = 0;
+}
+
+void channels_done(struct channels *cs)
+{
+	struct channel *c;
+
+	for (size_t i = 0; i < CHANNEL_BUCKETS; i++)
+		while ((c = LIST_FIRST(&cs->bucket[i])))
+			channel_drop(cs, c);
+	mutex_done(&cs->lock);
+}
+
+void channel_put(struct channel *c)
+{
+	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
+		return;
+	close(c->sock);
+	free(c);
+}
+
+static struct channel *channel_get(struct channel *c)
+{
+	atomic_fetch_add(&c->refs, 1);
+	return c;
+}
+
+/* Both words are random, or made up by somebody who only slows down himself. */
+static size_t bucket_of(const uint64_t mm_id[2], uint64_t name)
+{
+	return (mm_id[0] ^ mm_id[1] ^ name) % CHANNEL_BUCKETS;
+}
+
+static struct channel *find_locked(struct channels *cs,
+				   const struct sv_request *head)
+{
+	struct channel *c;
+
+	LIST_FOREACH (c, &cs->bucket[bucket_of(head->mm_id, head->channel)],
+		      link)
+		if (c->name == head->channel && c->mm_id[0] == head->mm_id[0] &&
+		    c->mm_id[1] == head->mm_id[1])
+			return c;
+	return NULL;
+}
+
+struct channel *channel_find(struct channels *cs, const struct sv_request *head)
+{
+	mutex_lock(&cs->lock);
+	struct channel *c = find_locked(cs, head);
+
+	if (c)
+		channel_get(c);
+	mutex_unlock(&cs->lock);
+	return c;
+}
+
+struct channel *channel_find_serial(struct channels *cs, uint64_t serial)
+{
+	struct channel *c = NULL;
+
+	mutex_lock(&cs->lock);
+	for (size_t i = 0; i < CHANNEL_BUCKETS && !c; i++)
+		LIST_FOREACH (c, &cs->bucket[i], link)
+			if (c->serial == serial) {
+				channel_get(c);
+				break;
+			}
+	mutex_unlock(&cs->lock);
+	return c;
+}
+
+static size_t count_of_pid(const struct channels *cs, pid_t pid)
+{
+	const struct channel *c;
+	size_t n = 0;
+
+	for (size_t i = 0; i < CHANNEL_BUCKETS; i++)
+		LIST_FOREACH (c, &cs->bucket[i], link)
+			n += c->pid == pid;
+	return n;
+}
+
+static bool has_room(struct channels *cs, const struct sv_request *head,
+		     pid_t pid)
+{
+	return head->channel && (head->mm_id[0] || head->mm_id[1]) &&
+	       cs->n < CHANNELS_MAX &&
+	       count_of_pid(cs, pid) < CHANNELS_PER_PID &&
+	       !find_locked(cs, head);
+}
+
+struct channel *channel_keep(struct channels *cs, const struct sv_request *head,
+			     pid_t pid, uint64_t serial, int sock)
+{
+	struct channel *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	*c = (struct channel){
+		.listed = true,
+		.refs = 2, /* the table's and the caller's */
+		.sock = sock,
+		.serial = serial,
+		.mm_id = {head->mm_id[0], head->mm_id[1]},
+		.name = head->channel,
+		.pid = pid,
+	};
+	mutex_lock(&cs->lock);
+	bool room = has_room(cs, head, pid);
+
+	if (room) {
+		LIST_INSERT_HEAD(&cs->bucket[bucket_of(c->mm_id, c->name)], c,
+				 link);
+		cs->n++;
+	}
+	mutex_unlock(&cs->lock);
+	if (room)
+		return c;
+	free(c);
+	return NULL;
+}
+
+void channel_drop(struct channels *cs, struct channel *c)
+{
+	mutex_lock(&cs->lock);
+	bool listed = c->listed;
+
+	if (listed) {
+		LIST_REMOVE(c, link);
+		c->listed = false;
+		cs->n--;
+	}
+	mutex_unlock(&cs->lock);
+	if (listed)
+		channel_put(c);
+}

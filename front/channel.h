@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Reply sockets the daemon keeps (lib/proto.h): a fresh pair for every request
+ * costs more than the request itself. They are found by the name of the
+ * program's address space, 128 random bits, so that nobody can name another's.
+ */
+#ifndef SOFTVFIO_FRONT_CHANNEL_H
+#define SOFTVFIO_FRONT_CHANNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "lib/lock.h"
+#include "lib/proto.h"
+
+#define CHANNELS_MAX	 256 /* kept in all; beyond, pairs come and go */
+#define CHANNELS_PER_PID 16  /* kept of one process */
+#define CHANNEL_BUCKETS	 64
+
+/**
+ * struct channel - One reply socket
+ * @serial: of this server, never reused
+ * @mm_id, @name: what finds it, see struct sv_request
+ * @pid:    who asked to have it kept
+ */
+struct channel {
+	LIST_ENTRY(channel) link; /* channels->bucket, while @listed */
+	bool listed;
+	_Atomic unsigned int refs;
+	/* immutable */
+	int sock;
+	uint64_t serial;
+	uint64_t mm_id[2];
+	uint64_t name;
+	pid_t pid;
+};
+
+/** struct channels - All of a server */
+struct channels {
+	struct mutex lock;
+	LIST_HEAD(, channel) bucket[CHANNEL_BUCKETS];
+	size_t n;
+};
+
+void channels_init(struct channels *cs);
+
+/** channels_done() - Closes them all; nobody uses one any more */
+void channels_done(struct channels *cs);
+
+/**
+ * channel_keep() - Keep a socket as the channel a request asks for
+ * @sock: the channel's from now on, if there is one
+ *
+ * Return: a new reference; NULL when there are too many, the name is in use or
+ * the request has none.
+ */
+struct channel *channel_keep(struct channels *cs, const struct sv_request *head,
+			     pid_t pid, uint64_t serial, int sock);
+
+/** channel_find() - The one a request names: a new reference, or NULL */
+struct channel *channel_find(struct channels *cs,
+			     const struct sv_request *head);
+
+/** channel_find_serial() - A new reference, or NULL */
+struct channel *channel_find_serial(struct channels *cs, uint64_t serial);
+
+/** channel_drop() - Keep it no longer; the last reference closes it */
+void channel_drop(struct channels *cs, struct channel *c);
+
+/** channel_put() - Accepts NULL */
+void channel_put(struct channel *c);
+
+#endif

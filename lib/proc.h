@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the host says about a process, for people to read. */
+#ifndef SOFTVFIO_LIB_PROC_H
+#define SOFTVFIO_LIB_PROC_H
+
+#include <sys/types.h>
+
+#define PROC_NAME_MAX 16 /* Linux cuts names to 15 bytes */
+
+/**
+ * proc_name() - What /proc/PID/comm says; empty when the process has gone
+ *
+ * Context: any thread; blocks on the file system, so no lock may be held.
+ */
+void proc_name(pid_t pid, char name[PROC_NAME_MAX]);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * core/device.h with several callers at once: what a program does to a
+ * function while it is turned off, reset or closed under it.
+ */
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/device.h"
+#include "core/watch.h"
+#include "lib/cleanup.h"
+
+#define DEADLINE_NS 10000000000ull
+#define A_WHILE_NS  50000000ull
+
+/* Registers of the model below; all others read as 0. */
+#define REG_HOLD 0x10 /* a read of it does not return until let go */
+#define REG_DMA	 0x20 /* a write of it is a DMA write to that address */
+
+/* What the test and the callers in the model tell each other. */
+static struct {
+	struct mutex lock;
+	struct cond changed;
+	bool holding; /* a read of REG_HOLD is in the model */
+	bool let_go;
+	bool done; /* what was to wait for it has returned */
+	bool done_first;
+} talk;
+
+static void say(bool *what)
+{
+	mutex_lock(&talk.lock);
+	*what = true;
+	cond_broadcast(&talk.changed);
+	mutex_unlock(&talk.lock);
+}
+
+static bool heard(const bool *what, uint64_t for_ns)
+{
+	uint64_t deadline = clock_ns() + for_ns;
+	bool late = false;
+
+	mutex_lock(&talk.lock);
+	while (!*what && !late)
+		late = !cond_wait_until(&talk.changed, &talk.lock, deadline);
+	bool said = *what;
+
+	mutex_unlock(&talk.lock);
+	return said;
+}
+
+static void model_reset(struct sv_dev *dev, enum sv_reset why)
+{
+}
+
+static uint64_t model_read(struct sv_dev *dev, unsigned int bar, uint64_t off,
+			   unsigned int size)
+{
+	if (off != REG_HOLD)
+		return 0;
+	say(&talk.holding);
+	heard(&talk.let_go, DEADLINE_NS);
+	/* whoever has to wait for us would return now, if it did not */
+	talk.done_first = heard(&talk.done, A_WHILE_NS);
+	return 1;
+}
+
+static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t off,
+			uint64_t val, unsigned int size)
+{
+	uint32_t data = 0;
+
+	if (off == REG_DMA)
+		sv_dma_write(dev, val, &data, sizeof(data));
+}
+
+static const struct sv_dev_ops model = {
+	.name = "model",
+	.shape =
+		{
+			.vendor = 0x1234,
+			.device = 0x5678,
+			.bar[0] = {.size = 4096,
+				   .kind = SV_BAR_MEM32,
+				   .access = SV_ACCESS_TRAP},
+			.bar[1] = {.size = 4096,
+				   .kind = SV_BAR_MEM32,
+				   .access = SV_ACCESS_DIRECT},
+		},
+	.reset = model_reset,
+	.read = model_read,
+	.write = model_write,
+};
+
+struct fixture {
+	struct bus_space space;
+	struct watcher *watcher;
+	struct dev_set set;
+	struct ioas *ioas;
+	struct sv_dev *dev;
+	atomic_bool stop;
+	unsigned int wrong;
+};
+
+static int set_up(void **state)
+{
+	static struct fixture f;
+	char err[256];
+
+	memset(&f, 0, sizeof(f));
+	memset(&talk, 0, sizeof(talk));
+	mutex_init(&talk.lock, RANK_LEAF, "test.talk");
+	cond_init(&talk.changed);
+	f.space = (struct bus_space)BUS_SPACE_INIT;
+	mutex_init(&f.set.lock, RANK_DEV_SET, "set");
+	assert_int_equal(watcher_new(&f.watcher), 0);
+	assert_int_equal(ioas_new(8, &f.ioas), 0);
+
+	struct device_host host = {
+		.name = "0000:01:00.0",
+		.ops = &model,
+		.space = &f.space,
+		.watcher = f.watcher,
+		.inotify = -1,
+		.set = &f.set,
+	};
+
+	assert_int_equal(device_new(&host, err, &f.dev), 0);
+	*state = &f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	watcher_free(f->watcher);
+	device_free(f->dev);
+	ioas_put(f->ioas);
+	mutex_done(&f->set.lock);
+	cond_done(&talk.changed);
+	mutex_done(&talk.lock);
+	return 0;
+}
+
+static void command(struct fixture *f, uint16_t value)
+{
+	uint64_t pos = 7ull << REGION_SHIFT | PCI_COMMAND;
+
+	assert_int_equal(device_write(f->dev, pos, &value, 2), 2);
+}
+
+static void *read_hold(void *arg)
+{
+	struct fixture *f = arg;
+	uint64_t val = 0;
+
+	f->wrong = device_access(f->dev, 0, REG_HOLD, 4, false, &val) != 0;
+	return NULL;
+}
+
+static void *turn_off(void *arg)
+{
+	command(arg, 0);
+	say(&talk.done);
+	return NULL;
+}
+
+/* Once the write of COMMAND has returned, nothing reaches the model. */
+static void turning_memory_off_waits_for_an_access(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t reader, writer;
+	uint64_t val = 0;
+
+	assert_int_equal(device_open(f->dev, f->ioas), 0);
+	pthread_create(&reader, NULL, read_hold, f);
+	assert_true(heard(&talk.holding, DEADLINE_NS));
+	pthread_create(&writer, NULL, turn_off, f);
+	say(&talk.let_go);
+	pthread_join(reader, NULL);
+	pthread_join(writer, NULL);
+	assert_false(talk.done_first);
+	assert_int_equal(f->wrong, 0);
+	assert_int_equal(device_access(f->dev, 0, 0, 4, false, &val), -EFAULT);
+	device_close(f->dev);
+}
+
+static void *keep_resetting(void *arg)
+{
+	struct fixture *f = arg;
+
+	while (!atomic_load(&f->stop))
+		device_reset(f->dev);
+	return NULL;
+}
+
+static void a_reset_does_not_turn_memory_on_again(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t resetter;
+
+	assert_int_equal(device_open(f->dev, f->ioas), 0);
+	pthread_create(&resetter, NULL, keep_resetting, f);
+	for (int i = 0; i < 300; i++) {
+		command(f, 0);
+		f->wrong += device_fault(f->dev, 1, 0) != -EFAULT;
+		command(f, PCI_COMMAND_MEMORY);
+		f->wrong += device_fault(f->dev, 1, 0) != 0;
+	}
+	atomic_store(&f->stop, true);
+	pthread_join(resetter, NULL);
+	assert_int_equal(f->wrong, 0);
+	device_close(f->dev);
+}
+
+static void a_function_nobody_has_open_answers_nobody(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t val = 0;
+
+	for (int i = 0; i < 2; i++) {
+		for (unsigned int bar = 0; bar < 2; bar++) {
+			assert_int_equal(device_fault(f->dev, bar, 0), -EFAULT);
+			assert_int_equal(
+				device_access(f->dev, bar, 0, 4, false, &val),
+				-EFAULT);
+		}
+		assert_int_equal(device_reset(f->dev), 0);
+		assert_int_equal(device_fault(f->dev, 1, 0), -EFAULT);
+		assert_int_equal(device_open(f->dev, f->ioas), 0);
+		assert_int_equal(device_fault(f->dev, 1, 0), 0);
+		assert_int_equal(device_access(f->dev, 0, 0, 4, false, &val),
+				 0);
+		device_close(f->dev);
+	}
+}
+
+static void *keep_writing(void *arg)
+{
+	struct fixture *f = arg;
+	uint64_t val = 0x1000;
+
+	while (!atomic_load(&f->stop))
+		device_access(f->dev, 0, REG_DMA, 4, true, &val);
+	return NULL;
+}
+
+/* Nothing to see but for the sanitizers. */
+static void closing_takes_the_memory_from_accesses_too(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t writer;
+
+	pthread_create(&writer, NULL, keep_writing, f);
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(device_open(f->dev, f->ioas), 0);
+		command(f, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+		device_close(f->dev);
+	}
+	atomic_store(&f->stop, true);
+	pthread_join(writer, NULL);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(turning_memory_off_waits_for_an_access),
+		T(a_reset_does_not_turn_memory_on_again),
+		T(a_function_nobody_has_open_answers_nobody),
+		T(closing_takes_the_memory_from_accesses_too),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
