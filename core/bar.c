@@ -44,8 +44,6 @@ static int bar_make_memory(struct bar *bar, const char *name)
 int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	     int inotify)
 {
-	char path[32];
-
 	memset(bar, 0, sizeof(*bar));
 	mutex_init(&bar->lock, RANK_BAR, "bar");
 	TAILQ_INIT(&bar->mappings);
@@ -55,16 +53,23 @@ int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	bar->size = shape->size;
 	bar->len = size_pages(shape->size);
 	bar->memfd = bar->kept = -1;
+	bar->inotify = inotify;
 	bar->watch = -1;
 	if (shape->kind != SV_BAR_MEM32 && shape->kind != SV_BAR_MEM64)
 		return 0;
+	return bar_make_memory(bar, name);
+}
 
-	int r = bar_make_memory(bar, name);
+/* Not before there is a mapping to be told of: a process that has watched
+ * anything takes the host 10 ms and more to end. */
+static int bar_watch_locked(struct bar *bar) REQUIRES(&bar->lock)
+{
+	char path[32];
 
-	if (r < 0 || inotify < 0)
-		return r;
+	if (bar->watch >= 0 || bar->inotify < 0)
+		return 0;
 	bar_fd_path(bar, path);
-	bar->watch = inotify_add_watch(inotify, path, IN_CLOSE_WRITE);
+	bar->watch = inotify_add_watch(bar->inotify, path, IN_CLOSE_WRITE);
 	return bar->watch < 0 ? -errno : 0;
 }
 
@@ -158,8 +163,11 @@ int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 
 	mutex_lock(&bar->lock);
 	m->id = ++bar->last_id;
-	int fd = bar_open_locked_byte(bar, m->id);
 
+	int fd = bar_watch_locked(bar);
+
+	if (fd == 0)
+		fd = bar_open_locked_byte(bar, m->id);
 	if (fd >= 0)
 		list_mapping_locked(bar, m);
 	mutex_unlock(&bar->lock);

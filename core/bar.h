@@ -47,7 +47,7 @@ struct bar {
 	uint64_t size; /* bytes the BAR decodes */
 	uint64_t len;  /* size rounded up to pages */
 	int memfd;     /* -1 when there is no memory (I/O, none) */
-	int watch;     /* inotify watch, or -1 */
+	int inotify;   /* borrowed; -1 = nobody wants to know */
 	uint8_t *view; /* the daemon's mapping of memfd */
 	dev_t st_dev;
 	ino_t st_ino;
@@ -62,16 +62,18 @@ struct bar {
 	size_t n_mappings GUARDED_BY(&lock); /* dead ones included */
 	size_t forget_at GUARDED_BY(&lock);  /* so many: look for dead ones */
 	uint64_t last_id GUARDED_BY(&lock);
+	int watch GUARDED_BY(&lock); /* of inotify, -1 before the first map */
 };
 
 /**
  * bar_init() - Make a BAR's memory, all zeroes
  * @name:    of the memfd, see SV_BAR_NAME_FORMAT
  * @shape:   size and kind; with kind NONE nothing is made
- * @inotify: told (IN_CLOSE_WRITE) when a mapping has gone, or -1
+ * @inotify: told (IN_CLOSE_WRITE) when a mapping has gone, or -1; borrowed for
+ *	     life
  *
  * Context: one thread; nobody else knows the BAR yet.
- * Return: 0; -EMFILE, -ENOMEM, -ENOSPC. bar_done() is right in any case.
+ * Return: 0; -EMFILE, -ENOMEM. bar_done() is right in any case.
  */
 int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	     int inotify);
@@ -85,7 +87,7 @@ void bar_done(struct bar *bar);
  *	    now on until neither it nor any mapping made with it is left
  *
  * Context: takes bar->lock.
- * Return: 0; -ENOMEM, -EMFILE.
+ * Return: 0; -ENOMEM, -EMFILE, -ENOSPC (fs.inotify.max_user_watches).
  */
 int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	    uint64_t len, int *ret_fd);

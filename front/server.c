@@ -66,11 +66,15 @@ struct server {
 	int stop_fd;
 	int door;
 	int reserve; /* an fd to spend when there are none left; table_lock */
+	_Atomic int n_idle; /* threads with nothing to do */
+
+	struct rwlock handover;	   /* read: a descriptor is being given away */
+	struct mutex release;	   /* every release */
+	struct mutex threads_lock; /* the three below */
 	pthread_t thread[SERVER_THREADS];
 	unsigned int n_threads;
+	bool stopping;
 
-	struct rwlock handover;	 /* read: a descriptor is being given away */
-	struct mutex release;	 /* every release */
 	struct mutex table_lock; /* the fields up to last_serial */
 	TAILQ_HEAD(file_list, file) table;
 	struct file_bucket by_serial[FILE_BUCKETS];
@@ -623,21 +627,57 @@ static void server_event(struct server *s, struct request *req, uint64_t tag)
 	}
 }
 
+static int server_add_thread(struct server *s);
+
+/* Whoever has something to do sees to it that somebody else is waiting. */
 static void *server_main(void *arg)
 {
 	struct server *s = arg;
 	struct epoll_event ev;
 	struct request *req = calloc(1, sizeof(*req));
 
+	pthread_setname_np(pthread_self(), "front");
 	while (req) {
 		if (epoll_wait(s->epfd, &ev, 1, -1) < 1)
 			continue;
 		if (ev.data.u64 == TAG_STOP)
 			break;
+		if (atomic_fetch_sub(&s->n_idle, 1) == 1)
+			server_add_thread(s);
 		server_event(s, req, ev.data.u64);
+		atomic_fetch_add(&s->n_idle, 1);
 	}
 	free(req);
 	return NULL;
+}
+
+static int server_add_thread(struct server *s)
+{
+	int r = -EAGAIN;
+
+	mutex_lock(&s->threads_lock);
+	if (s->n_threads < SERVER_THREADS && !s->stopping) {
+		atomic_fetch_add(&s->n_idle, 1);
+		r = -pthread_create(&s->thread[s->n_threads], NULL, server_main,
+				    s);
+		if (r == 0)
+			s->n_threads++;
+		else
+			atomic_fetch_sub(&s->n_idle, 1);
+	}
+	mutex_unlock(&s->threads_lock);
+	return r;
+}
+
+static void server_end_threads(struct server *s)
+{
+	mutex_lock(&s->threads_lock);
+	s->stopping = true;
+	mutex_unlock(&s->threads_lock);
+	if (s->stop_fd >= 0)
+		eventfd_write(s->stop_fd, 1);
+	for (unsigned int i = 0; i < s->n_threads; i++)
+		pthread_join(s->thread[i], NULL);
 }
 
 static int door_listen(const char *path)
@@ -702,16 +742,12 @@ static int server_open_fds(struct server *s, const char *door)
 	return 0;
 }
 
+/* One to serve the first program, one to be there meanwhile. */
 static int server_start(struct server *s)
 {
-	while (s->n_threads < SERVER_THREADS) {
-		if (pthread_create(&s->thread[s->n_threads], NULL, server_main,
-				   s))
-			return -EAGAIN;
-		pthread_setname_np(s->thread[s->n_threads], "front");
-		s->n_threads++;
-	}
-	return 0;
+	int r = server_add_thread(s);
+
+	return r < 0 ? r : server_add_thread(s);
 }
 
 int server_new(const struct server_conf *conf, const char *door,
@@ -727,6 +763,7 @@ int server_new(const struct server_conf *conf, const char *door,
 	TAILQ_INIT(&s->table);
 	rwlock_init(&s->handover, RANK_HANDOVER, "handover");
 	mutex_init(&s->release, RANK_RELEASE, "release");
+	mutex_init(&s->threads_lock, RANK_LEAF, "threads");
 	mutex_init(&s->table_lock, RANK_LEAF, "table");
 	channels_init(&s->channels);
 
@@ -760,10 +797,7 @@ struct server *server_free(struct server *s)
 {
 	if (!s)
 		return NULL;
-	if (s->stop_fd >= 0)
-		eventfd_write(s->stop_fd, 1);
-	for (unsigned int i = 0; i < s->n_threads; i++)
-		pthread_join(s->thread[i], NULL);
+	server_end_threads(s);
 	server_release_all(s);
 	channels_done(&s->channels);
 
@@ -774,6 +808,7 @@ struct server *server_free(struct server *s)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	mutex_done(&s->table_lock);
+	mutex_done(&s->threads_lock);
 	mutex_done(&s->release);
 	rwlock_done(&s->handover);
 	free(s);

@@ -17,7 +17,7 @@
 #include "front/request.h"
 #include "lib/lock.h"
 
-#define SERVER_THREADS	     8
+#define SERVER_THREADS	     8	   /* started as they are needed */
 #define SERVER_FILES_MAX     16384 /* open files in all: ENFILE */
 #define SERVER_FILES_PER_PID 4096  /* of one process: EMFILE */
 #define FILE_WHAT_MAX	     80

@@ -303,6 +303,39 @@ long map_madvise(uintptr_t addr, size_t len, int advice)
 }
 
 /* ------------------------------------------------------------------ */
+/* mlock                                                              */
+
+/* Where the mapping at @addr ends, a BAR's as far as anybody knows. */
+static uintptr_t mapping_end(uintptr_t addr)
+{
+	struct shim_vma vma;
+
+	return shim_vma_find(addr, &vma) < 0 ? addr + PAGE : vma.end;
+}
+
+/*
+ * Linux locks nothing of a device mapping and says so by succeeding. The
+ * memory around it is locked by the host.
+ */
+long map_mlock(uintptr_t addr, size_t len, unsigned int flags)
+{
+	uintptr_t at = addr & ~(uintptr_t)(PAGE - 1);
+	uintptr_t end = at + PAGE_UP(len + (addr - at));
+	long r = 0;
+
+	if (end < at)
+		return SYS(mlock2, addr, len, flags);
+	while (at < end && r == 0) {
+		uintptr_t bar = first_bar(at, end);
+
+		if (bar > at)
+			r = SYS(mlock2, at, bar - at, flags);
+		at = bar < end ? mapping_end(bar) : end;
+	}
+	return r;
+}
+
+/* ------------------------------------------------------------------ */
 /* mremap                                                             */
 
 /* What the host refuses without looking at any mapping. */

@@ -69,17 +69,16 @@ EXPORT void *mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 				      (uintptr_t)to));
 }
 
-/* Linux locks nothing of a device mapping, and says so by succeeding. */
 EXPORT int mlock(const void *addr, size_t len)
 {
 	if (!shim_in_bars((uintptr_t)addr, len))
 		return NEXT(mlock)(addr, len);
-	return 0;
+	return (int)shim_ret(map_mlock((uintptr_t)addr, len, 0));
 }
 
 EXPORT int mlock2(const void *addr, size_t len, unsigned int flags)
 {
 	if (!shim_in_bars((uintptr_t)addr, len))
 		return NEXT(mlock2)(addr, len, flags);
-	return 0;
+	return (int)shim_ret(map_mlock((uintptr_t)addr, len, flags));
 }

@@ -48,21 +48,38 @@ static int door_open(const char *dir)
 	return fd;
 }
 
-static const char *answer_text(const char *question)
+static json_t *answer_in(const char *variable)
 {
-	static const char *const empty = "{}";
+	const char *text = getenv(variable);
+
+	return json_loads(text ? text : "{}", 0, NULL);
+}
+
+/* To be freed. */
+static char *answer_text(const char *question)
+{
 	json_t *json = json_loads(question, 0, NULL);
 	const char *cmd = json_string_value(json_object_get(json, "cmd"));
-	const char *text = NULL;
+	json_t *answer = NULL;
 
 	if (cmd && !strcmp(cmd, "ls"))
-		text = getenv("STUB_LS");
+		answer = answer_in("STUB_LS");
 	else if (cmd && !strcmp(cmd, "why"))
-		text = getenv("STUB_WHY");
+		answer = answer_in("STUB_WHY");
 	else if (cmd && !strcmp(cmd, "report"))
-		text = getenv("STUB_REPORT");
+		answer = answer_in("STUB_REPORT");
+	if (cmd && !strcmp(cmd, "report")) {
+		json_t *why = answer_in("STUB_WHY");
+
+		json_object_update(answer, why);
+		json_decref(why);
+	}
+
+	char *text = json_dumps(answer ? answer : json, JSON_COMPACT);
+
+	json_decref(answer);
 	json_decref(json);
-	return text ? text : empty;
+	return text;
 }
 
 static void send_answer(int sock, const char *text)
@@ -103,8 +120,12 @@ static void serve_one(int door)
 	const struct sv_request *req = (const void *)buf;
 
 	if (n > (ssize_t)head && req->magic == SV_MAGIC &&
-	    req->op == SV_CONTROL && req->n_segs == 1)
-		send_answer(sock, answer_text(buf + head));
+	    req->op == SV_CONTROL && req->n_segs == 1) {
+		char *text = answer_text(buf + head);
+
+		send_answer(sock, text);
+		free(text);
+	}
 	if (sock >= 0)
 		close(sock);
 }

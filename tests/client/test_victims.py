@@ -25,8 +25,8 @@ VICTIMS = {
     "process": [
         "close_everything", "closed_descriptors_are_ebadf",
         "calls_leave_nothing_open", "dup2_over_them", "polled",
-        "in_an_epoll_set", "fork_without_exec", "vfork_and_exec", "spawned",
-        "cloexec_is_kept"],
+        "in_an_epoll_set", "locked", "fork_without_exec",
+        "vfork_and_exec", "spawned", "cloexec_is_kept"],
     "dma": [
         "unmapped", "unmapped_and_mapped_again", "file_unmapped_and_closed",
         "protected", "truncated", "thrown_away", "moved", "copied_on_write",

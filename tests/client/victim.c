@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <sched.h>
+#include <sys/wait.h>
 
 void victim_check(bool good, const char *file, int line, const char *what)
 {
@@ -23,6 +24,14 @@ int victim_main(int argc, char **argv, const struct victim_test *tests)
 	}
 	dprintf(2, "usage: %s TEST [ARG]...\n", argv[0]);
 	return 2;
+}
+
+void check_child(pid_t pid)
+{
+	int status = 0;
+
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void group_path(const char *bdf, char path[64])

@@ -59,6 +59,9 @@ struct victim_test {
 /** victim_main() - Run the test the arguments name */
 int victim_main(int argc, char **argv, const struct victim_test *tests);
 
+/** check_child() - It ends with status 0 */
+void check_child(pid_t pid);
+
 /** struct vfio - Container, group and device of one function */
 struct vfio {
 	int container;

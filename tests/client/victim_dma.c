@@ -7,8 +7,6 @@
  */
 #include "tests/client/victim.h"
 
-#include <sys/wait.h>
-
 #define IN  0x000000 /* IOVAs of two pages, and of another two */
 #define OUT 0x100000
 
@@ -184,14 +182,6 @@ static void moved(char **args)
 	CHECK(device_reads(IN) == 0xee);
 	CHECK(room[0] == 14);
 	check_sound();
-}
-
-static void check_child(pid_t pid)
-{
-	int status;
-
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* The device and the parent see one page, the child another: as on Linux. */

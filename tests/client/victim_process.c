@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 extern char **environ;
 
@@ -28,14 +27,6 @@ static void open_all(void)
 	vfio_open(&edu, EDU);
 	command_set(edu.device, 6);
 	regs = bar_map(edu.device, 0, PAGE);
-}
-
-static void check_child(pid_t pid)
-{
-	int status;
-
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static int count_fds(void)
@@ -217,6 +208,42 @@ static void in_an_epoll_set(char **args)
 	CHECK(epoll_wait(ep, &got, 1, 0) == 0);
 	regs[EDU_RAISE / 4] = 1;
 	CHECK(epoll_wait(ep, &got, 1, -1) == 1 && got.data.fd == event);
+}
+
+/* Locked: memory beside a BAR is, the BAR is left alone. */
+
+static long locked_kib(void)
+{
+	char line[128];
+	FILE *f = fopen("/proc/self/status", "re");
+	long kib = -1;
+
+	CHECK(f);
+	while (fgets(line, some(sizeof(line)), f))
+		if (sscanf(line, "VmLck: %ld", &kib) == 1)
+			break;
+	fclose(f);
+	return kib;
+}
+
+static void locked(char **args)
+{
+	/* memory, a BAR, memory, and a BAR far away */
+	uint8_t *room = anon(6 * PAGE);
+	struct vfio ram;
+
+	open_all();
+	vfio_open(&ram, RAM);
+	command_set(ram.device, 2);
+	CHECK(mmap(room + 2 * PAGE, 2 * PAGE, RW, MAP_SHARED | MAP_FIXED,
+		   ram.device, REGION(2)) == room + 2 * PAGE);
+	CHECK(!mlock(room + 10, 100) && locked_kib() == 4);
+	CHECK(!mlock(room, 6 * PAGE) && locked_kib() == 16);
+	CHECK(!mlock(room + 2 * PAGE, PAGE) && locked_kib() == 16);
+	CHECK(!mlock((void *)regs, PAGE) && locked_kib() == 16);
+	CHECK(!munlock(room, 6 * PAGE) && locked_kib() == 0);
+	CHECK(!munmap(room + 4 * PAGE, PAGE));
+	CHECK_ERRNO(mlock(room, 6 * PAGE), ENOMEM);
 }
 
 /* Inherited */
@@ -449,6 +476,7 @@ static const struct victim_test tests[] = {
 	{"dup2_over_them", dup2_over_them},
 	{"polled", polled},
 	{"in_an_epoll_set", in_an_epoll_set},
+	{"locked", locked},
 	{"fork_without_exec", fork_without_exec},
 	{"vfork_and_exec", vfork_and_exec},
 	{"spawned", spawned},
