@@ -41,8 +41,9 @@ static int bar_make_memory(struct bar *bar, const char *name)
 	return 0;
 }
 
-int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
-	     int inotify)
+/* Nobody else knows the BAR yet. */
+int NO_TSA bar_init(struct bar *bar, const char *name,
+		    const struct sv_bar *shape, int inotify)
 {
 	memset(bar, 0, sizeof(*bar));
 	mutex_init(&bar->lock, RANK_BAR, "bar");

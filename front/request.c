@@ -356,11 +356,28 @@ int req_fd(struct request *req, int32_t number, int *ret_fd)
 	return 0;
 }
 
+/* What is private memory will be asked for next: better at once. */
+static int need_vmas(struct request *req, uint64_t addr, uint64_t len)
+{
+	struct mm_id id = {{req->hdr.mm_id[0], req->hdr.mm_id[1]}};
+	size_t at = req->n_needs;
+	struct mem *mem;
+	int r = need(req, SV_NEED_VMAS, addr, len);
+
+	if (r != -ERESTART)
+		return r;
+	if (mem_mm(&id, -1, &mem) == 0)
+		mem_put(mem);
+	else
+		req->need[at].flags = SV_NEED_WITH_MM;
+	return r;
+}
+
 int req_vmas(struct request *req, uint64_t addr, uint64_t len,
 	     const struct sv_vma **ret_vma, uint32_t *ret_n)
 {
 	if (!(req->hdr.flags & SV_REQ_VMAS))
-		return need(req, SV_NEED_VMAS, addr, len);
+		return need_vmas(req, addr, len);
 	*ret_vma = req->vma;
 	*ret_n = req->hdr.n_vmas;
 	return 0;

@@ -238,9 +238,12 @@ enum sv_need_kind {
 	SV_NEED_MM,	   /* /proc/self/mem, opened read-write */
 };
 
+/* @flags of SV_NEED_VMAS: and SV_NEED_MM, if any of it is SV_VMA_MM */
+#define SV_NEED_WITH_MM (1u << 0)
+
 struct sv_need {
 	uint32_t kind;
-	uint32_t reserved;
+	uint32_t flags;
 	uint64_t addr;
 	uint64_t len;
 };

@@ -435,20 +435,28 @@ static int walk_range(struct needed *n, uint64_t start, uint64_t end)
 	return r == -ENOENT ? 0 : r; /* nothing more is mapped */
 }
 
-static int need_vmas(struct needed *n, uint64_t addr, uint64_t len)
-{
-	uint64_t end = addr + len < addr ? UINT64_MAX : addr + len;
-
-	n->n_vmas = 0;
-	n->has_vmas = true;
-	return walk_range(n, addr, end);
-}
-
 static int need_mm(struct needed *n)
 {
 	if (n->mem_fd < 0)
 		n->mem_fd = shim_proc_open("mem", O_RDWR);
 	return n->mem_fd < 0 ? -ENOMEM : 0;
+}
+
+static int need_vmas(struct needed *n, const struct sv_need *need)
+{
+	uint64_t end = need->addr + need->len;
+	bool mm = false;
+
+	n->n_vmas = 0;
+	n->has_vmas = true;
+
+	int r = walk_range(n, need->addr, end < need->addr ? UINT64_MAX : end);
+
+	for (uint32_t i = 0; i < n->n_vmas; i++)
+		mm |= n->vmas[i].kind == SV_VMA_MM;
+	if (mm && need->flags & SV_NEED_WITH_MM)
+		(void)need_mm(n); /* it will be asked for again if it has to */
+	return r;
 }
 
 /* ------------------------------------------------------------------ */
@@ -468,7 +476,7 @@ static int need_one(struct needed *n, const struct sv_need *need,
 		*numbers += need->len * sizeof(int32_t);
 		return need_fds(n, (const int32_t *)mine, need->len);
 	case SV_NEED_VMAS:
-		return need_vmas(n, need->addr, need->len);
+		return need_vmas(n, need);
 	case SV_NEED_MM:
 		return need_mm(n);
 	}

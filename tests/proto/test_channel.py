@@ -14,9 +14,20 @@ IOCTL, VERSION = proto.IOCTL, (proto.VFIO | 100, 0)
 PER_PID, IN_ALL = 16, 256    # front/channel.h
 
 
+def pipes(daemon):
+    """Of which one tells that the daemon is up, and is closed after that."""
+    directory = f"/proc/{daemon.pid}/fd/"
+    try:
+        return sum(os.readlink(directory + fd).startswith("pipe:")
+                   for fd in os.listdir(directory))
+    except FileNotFoundError:
+        return -1  # it was just closed
+
+
 @pytest.fixture
 def daemon(serve):
     d = serve("edu")
+    support.wait_for(lambda: pipes(d) == 2, "standard error and lifeline")
     d.before = d.fds() + 1  # with the file
     return d
 

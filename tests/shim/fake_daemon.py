@@ -54,6 +54,7 @@ REPLY_FD = 1
 REPLY_CLOEXEC = 2
 REPLY_KEPT = 4
 NEED_BYTES, NEED_FDS, NEED_VMAS, NEED_MM = 1, 2, 3, 4
+NEED_WITH_MM = 1
 VMA_MM, VMA_FILE, VMA_BAR = 0, 1, 2
 
 # The made-up ioctls; tests/shim/victim.h has the same.
@@ -73,6 +74,7 @@ IOC_CHANNELS = 0x3BD4  # result: channels kept, once they are the argument
 IOC_DOORS = 0x3BD5    # result: connections at the door
 IOC_FORGET = 0x3BD6   # the daemon closes all channels once it has answered
 IOC_STALE = 0x3BD7    # others' answers, with descriptors, before the right one
+IOC_VMAS_MM = 0x3BD9  # {u64 start, u64 len}; result: was mem sent along?
 IOC_SILENCE = 0x3BD8  # somebody else's answer, then the channel is closed
 
 BAR_SIZE = 16 * 4096
@@ -91,9 +93,9 @@ def done(result, data=b"", copies=(), fd=None, flags=0):
     return KIND_DONE, len(copies), result, flags, body, fd
 
 
-def need(*needs, numbers=()):
+def need(*needs, numbers=(), flags=0):
     """An SV_NEED reply: (kind, addr, len) each."""
-    body = b"".join(NEED.pack(kind, 0, addr, n) for kind, addr, n in needs)
+    body = b"".join(NEED.pack(kind, flags, addr, n) for kind, addr, n in needs)
     body += array.array("i", numbers).tobytes()
     return KIND_NEED, len(needs), 0, 0, body, None
 
@@ -552,6 +554,13 @@ class FakeDaemon:
             out += VMA.pack(*vma) + struct.pack("=Q", head)
         return done(0, copies=[(req.arg[1] + 16, out)])
 
+    def ioc_vmas_mm(self, file, req):
+        """Does /proc/self/mem come along with private memory, unasked?"""
+        arg = self.argument(req, "=QQ")
+        if not req.flags & REQ_VMAS:
+            return need((NEED_VMAS, arg[0], arg[1]), flags=NEED_WITH_MM)
+        return done(0 if req.mem_fd is None else 1)
+
     def ioc_mm(self, file, req):
         arg = self.argument(req, "=QQ")
         if not arg:
@@ -647,7 +656,7 @@ class FakeDaemon:
         IOC_ARGSZ: ioc_argsz, IOC_VALUE: ioc_value, IOC_COUNT: ioc_count,
         IOC_CHANNELS: ioc_channels, IOC_DOORS: ioc_doors,
         IOC_FORGET: ioc_forget, IOC_STALE: ioc_stale,
-        IOC_SILENCE: ioc_silence,
+        IOC_SILENCE: ioc_silence, IOC_VMAS_MM: ioc_vmas_mm,
     }
 
 

@@ -53,6 +53,7 @@ struct victim_test {
 #define IOC_FORGET    0x3bd6
 #define IOC_STALE     0x3bd7
 #define IOC_SILENCE   0x3bd8
+#define IOC_VMAS_MM   0x3bd9
 
 #define DATA_MAX     (64 << 10)
 #define REGION_SIZE  (3 * DATA_MAX + 100)

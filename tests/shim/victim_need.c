@@ -262,6 +262,25 @@ static void shared_files_are_sent(int fd, char **args)
 	CHECK(victim_count_fds() == before);
 }
 
+/* What the daemon would have to ask for next comes along, and nothing else. */
+static void mm_comes_with_private_memory(int fd, char **args)
+{
+	int before, file = new_memfd();
+	char *p = map(2 * 4096, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	struct {
+		uint64_t start, len;
+	} arg = {(uintptr_t)p, 4096};
+
+	before = victim_count_fds();
+	CHECK(ioctl(fd, IOC_VMAS_MM, &arg) == 1);
+	CHECK(mmap(p, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, file, 0) == p);
+	CHECK(ioctl(fd, IOC_VMAS_MM, &arg) == 0);
+	arg.len = 2 * 4096;
+	CHECK(ioctl(fd, IOC_VMAS_MM, &arg) == 1);
+	CHECK(munmap(p, 2 * 4096) == 0 && ioctl(fd, IOC_VMAS_MM, &arg) == 0);
+	CHECK(victim_count_fds() == before);
+}
+
 /* Nobody but root may use /proc/self/map_files. */
 static void shared_files_are_found_without_root(int fd, char **args)
 {
@@ -460,6 +479,7 @@ static const struct victim_test tests[] = {
 	TEST(results_are_descriptors),
 	TEST(private_memory_is_mm),
 	TEST(shared_files_are_sent),
+	TEST(mm_comes_with_private_memory),
 	TEST(shared_files_are_found_without_root),
 	TEST(shared_files_are_found_by_path),
 	TEST(one_file_is_sent_once),
