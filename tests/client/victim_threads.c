@@ -44,9 +44,11 @@ static void join_threads(pthread_t *threads, size_t n)
 static void *hammer(void *arg)
 {
 	off_t mine = REGION(2) + 8 * (off_t)(uintptr_t)arg;
-	struct vfio_iommu_type1_info info = {.argsz = sizeof(info)};
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
+		/* anew each time: the answer asks for more room than this */
+		struct vfio_iommu_type1_info info = {.argsz = sizeof(info)};
+
 		CHECK(is_edu(edu.device));
 		reg_write(ram.device, mine, i);
 		CHECK(!ioctl(edu.container, VFIO_IOMMU_GET_INFO, &info));
