@@ -497,12 +497,12 @@ static void note_refusal(struct server *s, struct request *req, int64_t result)
 
 /* An answer that nobody gets is nobody's problem; only on a channel somebody
  * may go on waiting. */
-static void server_reply(struct server *s, struct request *req, int64_t result)
+static void server_reply(struct request *req, int64_t result)
 {
 	int r = req_reply(req, result);
 
 	if (r < 0 && req->channel)
-		channel_drop(&s->channels, req->channel);
+		shutdown(req->channel->sock, SHUT_WR);
 	channel_put(req->channel);
 }
 
@@ -524,7 +524,7 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 	if (handover)
 		rwlock_read(&s->handover);
 	server_arm(s, EPOLL_CTL_MOD, f->sock, f->serial);
-	server_reply(s, req, result);
+	server_reply(req, result);
 	if (handover)
 		rwlock_unread(&s->handover);
 }

@@ -13,9 +13,11 @@
  * used again: sv_request.mm_id and .channel together find it. It is made by
  * SV_REQ_KEEP beside a name and a descriptor, if SV_REPLY_KEPT says so, used
  * by the name alone, and gone when the program's end is closed. The daemon
- * keeps only so many; and it closes one on which it cannot answer, or which a
- * request names that makes no sense, so that nobody waits on it for ever. Until
- * the reply to one request has come no other may name the channel.
+ * keeps only so many. So that nobody waits for ever, it closes one that a
+ * request names which makes no sense, and shuts one down for writing on which
+ * an answer did not go out. So a channel that is at its end has not had the
+ * request looked at if poll() shows POLLHUP, and may have had it carried out if
+ * not. Until the reply to one request has come no other may name the channel.
  *
  * Of requests the daemon keeps nothing. When it needs more to answer
  * (bytes at some address, the files behind descriptor numbers, what memory

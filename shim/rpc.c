@@ -11,10 +11,10 @@
  * own, and the daemon's death closes the far end, which ends the wait.
  *
  * A line that was kept may turn out to be dead: the daemon has closed its end
- * before it took the request, which is then made again on a fresh one. When
- * anything came on the line before its end, the daemon may have closed it
- * because the answer did not fit, so the request may have been carried out and
- * is not made again. On a fresh line an end is the daemon's death.
+ * before it took the request, which is then made again on a fresh one. When it
+ * has not closed but only shut down its end, it could not answer: the request
+ * may have been carried out, and is not made again. On a fresh line an end is
+ * the daemon's death.
  *
  * The reply is looked at before it is taken (MSG_PEEK), so that data goes
  * straight to the program's memory and the host kernel judges the pointers.
@@ -384,16 +384,24 @@ static void drop_reply(struct line *l)
 	l->clean = false;
 }
 
+/* At the end of a line: why? */
+static int line_ended(const struct line *l)
+{
+	struct pollfd p = {.fd = l->fd};
+	bool closed = SYS(poll, &p, 1, 0) == 1 && p.revents & POLLHUP;
+
+	return l->old && closed ? ROUND_DEAD : -ENODEV;
+}
+
 /*
  * Waits. What answers another request is dropped: one that somebody has
  * abandoned, or none of ours at all. Returns how much follows the head, still
- * to be taken; ROUND_DEAD at the end of a line on which nothing came; -errno.
+ * to be taken; ROUND_DEAD; -errno.
  */
 static long reply_wait(struct line *l, uint64_t seq, struct answer *ret)
 {
 	struct iovec iov = {ret, sizeof(*ret)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	bool quiet = true;
 
 	for (;;) {
 		long r = receive(l, &msg, MSG_PEEK | MSG_TRUNC);
@@ -401,12 +409,11 @@ static long reply_wait(struct line *l, uint64_t seq, struct answer *ret)
 		if (line_lost(l))
 			return -EINTR;
 		if (r <= 0)
-			return r == 0 && quiet && l->old ? ROUND_DEAD : -ENODEV;
+			return r == 0 ? line_ended(l) : -ENODEV;
 		if ((size_t)r >= sizeof(ret->head) &&
 		    ret->head.magic == SV_MAGIC && ret->head.seq == seq)
 			return r - (long)sizeof(ret->head);
 		drop_reply(l);
-		quiet = false;
 	}
 }
 

@@ -2,6 +2,7 @@
 """Reply sockets the daemon keeps: what works, and what a peer cannot do."""
 import array
 import os
+import select
 import socket
 
 import pytest
@@ -152,12 +153,20 @@ def test_nonsense_on_a_channel_ends_the_wait(daemon, file):
             raw = proto.request(lie.get("op", IOCTL), VERSION, mm=c.mm,
                                 channel=c.name, parts=lie.get("parts", 0))
             file.send(raw + lie.get("trailing", b""))
-            assert proto.receive(c.sock) is None, lie
+            assert proto.receive(c.sock) is None and at_end(c), lie
         assert alive(file)
 
 
+def at_end(channel):
+    """What poll() shows of a channel on which no answer will come."""
+    p = select.poll()
+    p.register(channel.sock, 0)
+    return bool(dict(p.poll(0)).get(channel.sock.fileno(), 0) &
+                select.POLLHUP)
+
+
 def test_an_answer_that_does_not_fit_ends_the_wait(daemon, file):
-    """Nobody reads: the channel is closed, and its file lives on."""
+    """Nobody reads; that the request was carried out is seen by the end."""
     with kept(file) as c:
         for _ in range(2000):
             try:
@@ -168,11 +177,12 @@ def test_an_answer_that_does_not_fit_ends_the_wait(daemon, file):
                 assert alive(file)
         file.setblocking(True)
         assert alive(file)
-        settled(daemon)
         n = 0
         while proto.receive(c.sock):
             n += 1
-        assert 0 < n < 2000
+        assert 0 < n < 2000 and not at_end(c)
+        assert c.call(file, IOCTL, VERSION) is None
+    settled(daemon)
 
 
 def test_channels_of_one_process_have_a_limit(daemon, file):

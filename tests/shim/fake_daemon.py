@@ -75,7 +75,7 @@ IOC_DOORS = 0x3BD5    # result: connections at the door
 IOC_FORGET = 0x3BD6   # the daemon closes all channels once it has answered
 IOC_STALE = 0x3BD7    # others' answers, with descriptors, before the right one
 IOC_VMAS_MM = 0x3BD9  # {u64 start, u64 len}; result: was mem sent along?
-IOC_SILENCE = 0x3BD8  # somebody else's answer, then the channel is closed
+IOC_SILENCE = 0x3BD8  # somebody else's answer, and no more after that
 
 BAR_SIZE = 16 * 4096
 REGION_SIZE = 3 * DATA_MAX + 100
@@ -629,9 +629,12 @@ class FakeDaemon:
         return done(self.doors)
 
     def ioc_forget(self, file, req):
+        with self.changed:
+            channels, self.channels = self.channels, {}
         send_reply(req.reply, req.seq, done(0))
-        for key in list(self.channels):
-            self.forget(key)
+        for reply in channels.values():
+            reply.shutdown(socket.SHUT_RDWR)
+            reply.close()
 
     def stale(self, req):
         with open("/dev/null", "rb") as null:
@@ -647,7 +650,7 @@ class FakeDaemon:
 
     def ioc_silence(self, file, req):
         self.stale(req)
-        self.forget((*req.mm_id, req.channel))
+        req.reply.shutdown(socket.SHUT_WR)
 
     ioctls = {
         IOC_SUM: ioc_sum, IOC_FDS: ioc_fds, IOC_VMAS: ioc_vmas,
