@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the two halves of the server share: server_files.c, which knows who is
+ * alive, and server.c, which takes requests and answers them.
+ */
+#ifndef SOFTVFIO_FRONT_SERVER_IMPL_H
+#define SOFTVFIO_FRONT_SERVER_IMPL_H
+
+#include <pthread.h>
+
+#include "front/channel.h"
+#include "front/server.h"
+
+/* What an epoll event is about: a serial, a file's or with TAG_CHANNEL a
+ * channel's, or one of these. */
+enum { TAG_STOP, TAG_DOOR, TAG_INOTIFY, TAG_FIRST_FILE };
+#define TAG_CHANNEL (UINT64_C(1) << 63)
+
+#define FILE_BUCKETS 256
+
+LIST_HEAD(file_bucket, file);
+
+struct server {
+	struct server_conf conf; /* immutable */
+	int epfd;
+	int hangups; /* an epoll set of files, EPOLLHUP and EPOLLRDHUP only */
+	int stop_fd;
+	int door;
+	int reserve; /* an fd to spend when there are none left; table_lock */
+	_Atomic int n_idle; /* threads with nothing to do */
+
+	struct rwlock handover;	   /* read: a descriptor is being given away */
+	struct mutex release;	   /* every release */
+	struct mutex threads_lock; /* the three below */
+	pthread_t thread[SERVER_THREADS];
+	unsigned int n_threads;
+	bool stopping;
+
+	struct mutex table_lock; /* the fields up to last_serial */
+	TAILQ_HEAD(file_list, file) table;
+	struct file_bucket by_serial[FILE_BUCKETS];
+	size_t n_files;
+	uint64_t last_serial;
+
+	struct channels channels;
+};
+
+/** server_arm() - Have one thread told when there is something to take */
+void server_arm(struct server *s, int op, int fd, uint64_t tag);
+
+/** server_serial() - A number that this server has not used yet */
+uint64_t server_serial(struct server *s);
+
+/** server_pass_credentials() - Learn who sends. Return: 0 or -errno */
+int server_pass_credentials(int sock);
+
+/** file_new() - Not yet known to anybody; NULL when out of memory */
+struct file *file_new(struct server *s, const struct file_ops *ops, pid_t pid,
+		      const char *what);
+
+/** server_insert() - Into the table, if the limits allow it: 0 or -errno */
+int server_insert(struct server *s, struct file *f);
+
+/** server_remove() - Out of the table, whose reference is dropped */
+void server_remove(struct server *s, struct file *f);
+
+/** server_find() - The file of a serial: a new reference, or NULL */
+struct file *server_find(struct server *s, uint64_t serial);
+
+/** server_release_all() - Nobody serves any more: every file is as good as
+ * closed */
+void server_release_all(struct server *s);
+
+#endif
