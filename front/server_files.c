@@ -313,6 +313,7 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 		return -ENOMEM;
 	f->object = object;
 	f->object2 = object2;
+	file_get(f); /* ours, whoever releases it meanwhile */
 
 	int r = file_pair(s, f, &fd);
 
@@ -321,15 +322,16 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 	if (r == 0)
 		r = server_insert(s, f);
 	if (r < 0) {
-		server_put(f);
+		server_put(f); /* the table's, which it never got */
 		if (fd >= 0)
 			close(fd);
-		return r;
+	} else {
+		server_wake(f);
+		server_arm(s, EPOLL_CTL_ADD, f->sock, f->serial);
+		req_send_fd(req, fd, true, cloexec);
 	}
-	server_wake(f);
-	server_arm(s, EPOLL_CTL_ADD, f->sock, f->serial);
-	req_send_fd(req, fd, true, cloexec);
-	return 0;
+	server_put(f);
+	return r;
 }
 
 /* Nobody serves any more: every file is as good as closed. */
