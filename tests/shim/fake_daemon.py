@@ -493,10 +493,14 @@ class FakeDaemon:
         if not handler:
             return done(-errno.ENOTTY)
         answer = handler(self, file, req)
-        if not answer or answer[0] == KIND_DONE:
-            with self.lock:
-                self.count += 1
+        if answer and answer[0] == KIND_DONE:
+            self.carried_out()
         return answer
+
+    def carried_out(self):
+        """Before the program can know, which then asks how many there were."""
+        with self.lock:
+            self.count += 1
 
     # -- the made-up ioctls ---------------------------------------------
 
@@ -629,6 +633,7 @@ class FakeDaemon:
         return done(self.doors)
 
     def ioc_forget(self, file, req):
+        self.carried_out()
         with self.changed:
             channels, self.channels = self.channels, {}
         send_reply(req.reply, req.seq, done(0))
@@ -649,6 +654,7 @@ class FakeDaemon:
         return done(5)
 
     def ioc_silence(self, file, req):
+        self.carried_out()
         self.stale(req)
         req.reply.shutdown(socket.SHUT_WR)
 
