@@ -187,8 +187,11 @@ void line_break(struct line *l)
 /* A fresh line goes to its slot. */
 static void line_store(struct line *l)
 {
-	long fd = SYS(fcntl, l->fd, F_DUPFD_CLOEXEC, KEEP_FROM);
+	uint64_t cookie = cookie_of(l->fd);
+	long fd = -1;
 
+	if (cookie) /* else it could never be told from another */
+		fd = SYS(fcntl, l->fd, F_DUPFD_CLOEXEC, KEEP_FROM);
 	SYS(close, l->fd);
 	l->fd = (int)fd;
 	if (fd < 0) {
@@ -198,7 +201,7 @@ static void line_store(struct line *l)
 	}
 	l->slot->fd = l->fd;
 	l->slot->channel = l->channel;
-	l->slot->cookie = cookie_of(l->fd);
+	l->slot->cookie = cookie;
 	l->old = true;
 }
 
