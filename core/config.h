@@ -141,7 +141,8 @@ void config_reset(struct config *c);
 /**
  * config_memory_enabled() - vfio's __memory_enabled(): not in D3hot and virtual
  * COMMAND.MEMORY set; and the hardware's bit too, which only differs after a
- * raw write or a write made in D3hot. False while nobody has the function open.
+ * raw write or a write made in D3hot. Whether anybody has the function open is
+ * the device's affair.
  */
 bool config_memory_enabled(const struct config *c);
 /** config_io_enabled() - COMMAND.IO of the hardware */
