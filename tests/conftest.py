@@ -5,6 +5,20 @@ import pytest
 import support
 
 
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "only_if(condition, why): no promise of other builds")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what this build does not promise: that is no skip, which says
+    that something could not be tried."""
+    wrong = [i for i in items
+             if not all(m.args[0] for m in i.iter_markers("only_if"))]
+    config.hook.pytest_deselected(items=wrong)
+    items[:] = [i for i in items if i not in wrong]
+
+
 @pytest.fixture(params=support.users())
 def user(request):
     u = support.User(request.param)

@@ -30,7 +30,7 @@ STUBBED = os.environ.get("SOFTVFIO_STUBBED") == "1"
 DEADLINE = 20 * float(os.environ.get("SOFTVFIO_SLOW", "1"))  # seconds
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 
-needs_stub = pytest.mark.skipif(not STUBBED, reason="needs the stub daemon")
+needs_stub = pytest.mark.only_if(STUBBED, "needs the stub daemon")
 
 
 class Box:

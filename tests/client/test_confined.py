@@ -299,7 +299,7 @@ def test_without_dev_shm(user, script):
                                 mount_point(user)]))
 
 
-@pytest.mark.skipif(support.SLOW != 1, reason="sanitizers need /proc")
+@pytest.mark.only_if(support.SLOW == 1, "sanitizers need /proc")
 def test_without_proc_it_says_so(user):
     status, out, err = user.softvfio(
         "run", *MACHINE, "--", "true", env=environment(user),

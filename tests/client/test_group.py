@@ -4,6 +4,8 @@ import textwrap
 
 import pytest
 
+import support
+
 
 def ok(result):
     status, out, err = result
@@ -61,9 +63,9 @@ def test_binding_twice_is_ebusy_and_unbinding_twice_enodev(user,
         """)))
 
 
+# root may lock everything
+@pytest.mark.parametrize("user", support.users()[-1:], indirect=True)
 def test_a_bar_mapped_for_dma_is_not_locked_memory(user, script):
-    if not user.nobody:
-        pytest.skip("root may lock everything")
     ok(user.softvfio("run", "--memlock", "enforce", "-d", "ram,size=1M",
                      "--", *script("""
         import resource
