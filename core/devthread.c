@@ -23,7 +23,7 @@
 #include "lib/lock.h"
 
 #define SPIN_NS	     20000
-#define SLEEP_MAX_NS 20000000
+#define SLEEP_MAX_NS 80000000
 
 struct devthread {
 	/* immutable */
