@@ -439,6 +439,8 @@ static int need_mm(struct needed *n)
 {
 	if (n->mem_fd < 0)
 		n->mem_fd = shim_proc_open("mem", O_RDWR);
+	if (n->mem_fd == -EMFILE || n->mem_fd == -ENFILE)
+		return n->mem_fd;
 	return n->mem_fd < 0 ? -ENOMEM : 0;
 }
 

@@ -32,6 +32,7 @@
 #include <sys/uio.h>
 
 #define SECTIONS 6		  /* of a request, see request_sections() */
+#define CROWD_MS 200		  /* see wait_for_quiet() */
 #define HEAD_FDS (SV_MSG_FDS - 1) /* beside the reply socket */
 
 /* How a round ends besides with 0 and -errno. */
@@ -77,8 +78,9 @@ static int send_error(long r)
 		return -ENODEV;
 	case -EMSGSIZE:
 	case -ENOBUFS:
-	case -ETOOMANYREFS:
 		return -ENOMEM;
+	case -ETOOMANYREFS:
+		return -EMFILE;
 	}
 	return (int)r;
 }
@@ -90,14 +92,31 @@ static void wait_for_room(int fd)
 	(void)SYS(poll, &p, 1, -1); /* EINTR: the caller looks again */
 }
 
+/*
+ * The host counts an ordinary user's descriptors in flight, all his programs
+ * together, against the limit of the one that sends: with a low limit another
+ * program can be in the way, for as long as it takes to receive.
+ */
+static bool wait_for_quiet(int *ms_left)
+{
+	if (--*ms_left < 0)
+		return false;
+	(void)SYS(poll, NULL, 0, 1);
+	return true;
+}
+
 /* @wait: wait until the socket takes it; else -ENOMEM when it does not. */
 static int send_message(int fd, const struct msghdr *msg, bool wait)
 {
+	int ms_left = CROWD_MS;
+
 	for (;;) {
 		long r = SYS(sendmsg, fd, msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (r >= 0)
 			return 0;
+		if (r == -ETOOMANYREFS && wait_for_quiet(&ms_left))
+			continue;
 		if (r == -EAGAIN && !wait)
 			return -ENOMEM;
 		if (r == -EAGAIN)

@@ -389,6 +389,30 @@ def test_each_call_at_the_descriptor_limit(user, script):
     assert status == 0, out + err
 
 
+# The host counts what a user's programs have in flight; root is exempt.
+@pytest.mark.parametrize("user", support.users()[-1:], indirect=True)
+def test_a_call_among_too_many_descriptors_in_flight_gets_emfile(user, script):
+    status, out, err = user.softvfio(
+        "run", *MACHINE, "--", *script("""
+        import resource
+        container = os.open("/dev/vfio/vfio", os.O_RDWR)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        near, far = socket.socketpair()
+        for _ in range(4):
+            socket.send_fds(near, [b"x"], [0] * 20)
+        try:    # the first call sends where it is to be answered
+            fcntl.ioctl(container, GET_API_VERSION)
+            sys.exit("it was sent")
+        except OSError as e:
+            assert e.errno == errno.EMFILE, e
+        for _ in range(4):
+            for fd in socket.recv_fds(far, 1, 20)[1]:
+                os.close(fd)
+        assert fcntl.ioctl(container, GET_API_VERSION) == 0
+        """))
+    assert status == 0, out + err
+
+
 def test_a_daemon_at_its_descriptor_limit_refuses_and_recovers(serve, script,
                                                                me, confine):
     d = serve("edu", before=confine(me, "-n", "64"))
