@@ -38,7 +38,7 @@ static int bar_make_memory(struct bar *bar, const char *name)
 		return -errno;
 	bar->mem = bar->view = mem;
 	bar_guard_add(bar);
-	return 0;
+	return bar->access == SV_ACCESS_DIRECT ? bar_make_kept(bar) : 0;
 }
 
 /* Nobody else knows the BAR yet. */

@@ -12,7 +12,8 @@
  * host kernel's own unmap_mapping_range() over every mapping in every process:
  * when it returns no page of it is mapped anywhere, and any later touch is
  * SIGBUS (design 3.6). The contents are kept in a file of their own meanwhile,
- * where the device model can still reach them through bar->mem.
+ * where the device model can still reach them through bar->mem. Only a direct
+ * BAR has a gate: the pages of a trapped one are nobody's memory.
  */
 #ifndef SOFTVFIO_CORE_BAR_H
 #define SOFTVFIO_CORE_BAR_H
@@ -52,10 +53,13 @@ struct bar {
 	dev_t st_dev;
 	ino_t st_ino;
 
+	int kept; /* memfd of the contents while closed; -1 = no gate */
+	uint8_t *kept_mem; /* mapping of it */
+
 	/* changed by bar_close() and bar_open(), memory_lock held for writing */
 	bool closed;
-	uint8_t *mem; /* the contents: view, or the kept ones while closed */
-	int kept;     /* memfd of the contents while closed, else -1 */
+	uint8_t *mem;  /* the contents: view, or kept_mem while closed */
+	uint8_t *seen; /* a bit for each page, all 0 but within bar_close() */
 
 	struct mutex lock; /* the fields below */
 	TAILQ_HEAD(, bar_mapping) mappings GUARDED_BY(&lock);
@@ -103,9 +107,10 @@ bool bar_mapped(struct bar *bar, uint64_t owner);
  * bar_close() - Unmap every page from every program, keep the contents
  * bar_open() - Have the contents back; the same addresses work again
  *
- * No store that retired before is lost, but for what a pipe cannot hold: of
- * more than BAR_PIPES_MAX MiB populated, a store racing with the close may be.
- * Both do nothing when it is so already.
+ * No store that retired before is lost, but for what a pipe cannot hold (of
+ * more than BAR_PIPES_MAX MiB populated) and for the first one ever to a page
+ * of a large BAR: such a store may be lost if it races with the close. Both do
+ * nothing when it is so already.
  *
  * Context: memory_lock held for writing. bar_close() never fails: what it
  * cannot keep for want of memory reads as zeroes afterwards.

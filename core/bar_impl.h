@@ -5,7 +5,13 @@
 
 #include "core/bar.h"
 
-/** bar_drop_kept() - the contents are in the view again, or not wanted */
+/**
+ * bar_make_kept() - Where the contents are while the BAR is closed
+ * bar_drop_kept() - With the BAR; half-made ones are fine
+ *
+ * Return: 0; -EMFILE, -ENOMEM.
+ */
+int bar_make_kept(struct bar *bar);
 void bar_drop_kept(struct bar *bar);
 
 /** bar_guard_add(), bar_guard_remove() - a view that may be damaged */

@@ -5,43 +5,70 @@
  * Closing takes references to the populated pages (vmsplice into pipes, which
  * copies nothing), truncates the file, and only then reads the pipes. A store
  * that retired before the truncation is in those very pages; copying first
- * would lose the stores made between copy and truncation. Opening writes the
- * contents back in ascending order into a file that grows behind them, and
- * extends it to its full size last, so that nobody sees zeroes instead.
+ * would lose the stores made between copy and truncation.
+ *
+ * A page that nobody has touched yet has nothing to refer to. In a small BAR
+ * all pages are held, which makes those that are missing, so that even the
+ * first store to a page is not lost. In a large one that would be a gigabyte of
+ * zeroes: there the file is looked at again until it holds no page that we do
+ * not, and a page made after that last look (a microsecond) starts anew.
+ *
+ * Opening writes the contents back in ascending order into a file that grows
+ * behind them, and extends it to its full size last, so that nobody sees zeroes
+ * instead. Between the two the contents are in a file of their own, made with
+ * the BAR, so that nothing here can run out of anything.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/bar_impl.h"
 
-void bar_drop_kept(struct bar *bar)
-{
-	if (bar->mem != bar->view)
-		munmap(bar->mem, bar->len);
-	bar->mem = bar->view;
-	if (bar->kept >= 0)
-		close(bar->kept);
-	bar->kept = -1;
-}
+#define PIPE_BYTES (1u << 20) /* as long as an ordinary user may make one */
+#define PIPE_PAGES (PIPE_BYTES / PAGE)
+#define SMALL_LEN  (64u << 10) /* up to here all pages are held */
+#define LOOKS_MAX  4	       /* then the race is the program's */
 
-/* Where the contents are while the BAR is closed. */
-static void bar_make_kept(struct bar *bar)
+int bar_make_kept(struct bar *bar)
 {
-	void *mem;
+	void *mem, *seen;
 
 	bar->kept = memfd_create("kept", MFD_CLOEXEC);
-	if (bar->kept >= 0 && ftruncate(bar->kept, (off_t)bar->len) == 0)
-		mem = mmap(NULL, bar->len, PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_NORESERVE, bar->kept, 0);
-	else
-		mem = mmap(NULL, bar->len, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mem != MAP_FAILED)
-		bar->mem = mem;
+	if (bar->kept < 0 || ftruncate(bar->kept, (off_t)bar->len) < 0)
+		return -errno;
+	mem = mmap(NULL, bar->len, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_NORESERVE, bar->kept, 0);
+	if (mem == MAP_FAILED)
+		return -errno;
+	bar->kept_mem = mem;
+	seen = mmap(NULL, size_pages(bar->len / PAGE / 8 + 1),
+		    PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (seen == MAP_FAILED)
+		return -errno;
+	bar->seen = seen;
+	return 0;
+}
+
+void bar_drop_kept(struct bar *bar)
+{
+	if (bar->seen)
+		munmap(bar->seen, size_pages(bar->len / PAGE / 8 + 1));
+	if (bar->kept_mem)
+		munmap(bar->kept_mem, bar->len);
+	if (bar->kept >= 0)
+		close(bar->kept);
+}
+
+static bool is_small(const struct bar *bar)
+{
+	return bar->len <= SMALL_LEN;
 }
 
 /* The next populated extent at or after *@at; false when there is none. */
@@ -57,95 +84,294 @@ static bool next_extent(int fd, uint64_t *at, uint64_t *ret_end)
 	return true;
 }
 
-#define PIPE_BYTES (1u << 20)
+/* Pipes */
 
-/* A stretch of the contents, its pages held by a pipe. */
-struct held {
-	uint64_t off;
-	size_t len;
+struct pipe {
 	int rd;
+	int wr;
+};
+
+/* One is kept for the next time: making it costs as much as a small zap. */
+static struct {
+	atomic_flag taken;
+	struct pipe pipe;
+	bool made;
+} spare = {.taken = ATOMIC_FLAG_INIT};
+
+static bool pipe_make(struct pipe *p)
+{
+	int fd[2];
+
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	*p = (struct pipe){fd[0], fd[1]};
+	if (fcntl(fd[1], F_SETPIPE_SZ, PIPE_BYTES) >= (int)PIPE_BYTES)
+		return true;
+	close(fd[0]);
+	close(fd[1]);
+	return false;
+}
+
+static bool pipe_get(struct pipe *p)
+{
+	bool had = false;
+
+	if (!atomic_flag_test_and_set(&spare.taken)) {
+		had = spare.made;
+		*p = spare.pipe;
+		spare.made = false;
+		atomic_flag_clear(&spare.taken);
+	}
+	return had || pipe_make(p);
+}
+
+static void pipe_put(struct pipe *p, bool empty)
+{
+	bool kept = false;
+
+	if (empty && !atomic_flag_test_and_set(&spare.taken)) {
+		kept = !spare.made;
+		if (kept)
+			spare.pipe = *p;
+		spare.made = true;
+		atomic_flag_clear(&spare.taken);
+	}
+	if (kept)
+		return;
+	close(p->rd);
+	close(p->wr);
+}
+
+/* Holding */
+
+/* A pipe full of pages, and where in the contents they belong. */
+struct batch {
+	struct pipe pipe;
+	size_t n;
+	size_t pages;
+	struct iovec iov[PIPE_PAGES]; /* in the view */
 };
 
 struct holding {
-	struct held held[BAR_PIPES_MAX];
-	size_t n;
+	struct bar *bar;
+	struct batch *batch[BAR_PIPES_MAX];
+	size_t n;	/* those that are held */
+	uint64_t pages; /* held or copied */
+	bool copied;
 };
 
-/* References to the pages, no copy: later stores show until the truncation. */
-static bool hold_pages(struct bar *bar, uint64_t off, size_t len,
-		       struct held *ret_held)
+static uint8_t *kept_at(const struct bar *bar, const struct iovec *iov)
 {
-	struct iovec iov = {bar->view + off, len};
-	int p[2];
+	return bar->kept_mem + ((uint8_t *)iov->iov_base - bar->view);
+}
 
-	if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
+/* What no pipe takes is copied now, and a store that comes later is lost. */
+static void copy_batch(struct holding *h, const struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		memcpy(kept_at(h->bar, &b->iov[i]), b->iov[i].iov_base,
+		       b->iov[i].iov_len);
+	h->copied = true;
+}
+
+static bool splice_batch(struct batch *b)
+{
+	ssize_t n;
+
+	if (!pipe_get(&b->pipe))
 		return false;
+	n = vmsplice(b->pipe.wr, b->iov, b->n, SPLICE_F_NONBLOCK);
+	if (n == (ssize_t)(b->pages * PAGE))
+		return true;
+	pipe_put(&b->pipe, n <= 0);
+	return false;
+}
 
-	bool whole = fcntl(p[1], F_SETPIPE_SZ, PIPE_BYTES) >= (int)len &&
-		     vmsplice(p[1], &iov, 1, SPLICE_F_NONBLOCK) == (ssize_t)len;
+/* References to the pages, no copy: later stores show until the truncation. */
+static void hold_batch(struct holding *h)
+{
+	struct batch *b = h->batch[h->n];
 
-	close(p[1]);
-	if (!whole) {
-		close(p[0]);
-		return false;
+	if (!b || !b->n)
+		return;
+	if (splice_batch(b)) {
+		h->n++;
+		return;
 	}
-	*ret_held = (struct held){off, len, p[0]};
+	copy_batch(h, b);
+	b->n = b->pages = 0;
+}
+
+static struct batch *batch_with_room(struct holding *h)
+{
+	if (h->n < BAR_PIPES_MAX && h->batch[h->n] &&
+	    h->batch[h->n]->pages == PIPE_PAGES)
+		hold_batch(h);
+	if (h->n == BAR_PIPES_MAX)
+		return NULL;
+	if (!h->batch[h->n]) {
+		h->batch[h->n] = malloc(sizeof(struct batch));
+		if (h->batch[h->n])
+			h->batch[h->n]->n = h->batch[h->n]->pages = 0;
+	}
+	return h->batch[h->n];
+}
+
+/* Pages [first, end), none of which is held yet. */
+static void hold_run(struct holding *h, uint64_t first, uint64_t end)
+{
+	struct bar *bar = h->bar;
+
+	h->pages += end - first;
+	while (first < end) {
+		struct batch *b = batch_with_room(h);
+		size_t n = end - first;
+
+		if (!b) {
+			memcpy(bar->kept_mem + first * PAGE,
+			       bar->view + first * PAGE, n * PAGE);
+			h->copied = true;
+			return;
+		}
+		if (n > PIPE_PAGES - b->pages)
+			n = PIPE_PAGES - b->pages;
+		b->iov[b->n++] =
+			(struct iovec){bar->view + first * PAGE, n * PAGE};
+		b->pages += n;
+		first += n;
+	}
+}
+
+/* Sets the page's bit. True: it was not set. */
+static bool first_seen(struct bar *bar, uint64_t page)
+{
+	uint8_t bit = (uint8_t)(1u << page % 8);
+
+	if (bar->seen[page / 8] & bit)
+		return false;
+	bar->seen[page / 8] |= bit;
 	return true;
 }
 
-/*
- * Hold what is populated; what no pipe takes is copied now. A program may have
- * made the file longer than the BAR is.
- */
-static void hold_contents(struct bar *bar, struct holding *h)
+static void hold_extent(struct holding *h, uint64_t first, uint64_t end)
 {
+	uint64_t run = first;
+
+	for (uint64_t page = first; page < end; page++) {
+		if (first_seen(h->bar, page))
+			continue;
+		if (page > run)
+			hold_run(h, run, page);
+		run = page + 1;
+	}
+	if (end > run)
+		hold_run(h, run, end);
+}
+
+/* A program may have made the file longer than the BAR is. */
+static void hold_populated(struct holding *h)
+{
+	const struct bar *bar = h->bar;
 	uint64_t at = 0, end;
 
 	while (next_extent(bar->memfd, &at, &end) && at < bar->len) {
 		if (end > bar->len)
 			end = bar->len;
-		while (at < end) {
-			size_t len =
-				end - at < PIPE_BYTES ? end - at : PIPE_BYTES;
+		hold_extent(h, at / PAGE, end / PAGE);
+		at = end;
+	}
+	hold_batch(h);
+}
 
-			if (h->n < BAR_PIPES_MAX &&
-			    hold_pages(bar, at, len, &h->held[h->n]))
-				h->n++;
-			else if (bar->mem != bar->view)
-				memcpy(bar->mem + at, bar->view + at, len);
-			at += len;
-		}
+static uint64_t populated(const struct stat *st)
+{
+	return (uint64_t)st->st_blocks * 512 / PAGE;
+}
+
+static void hold_contents(struct holding *h)
+{
+	struct bar *bar = h->bar;
+	struct stat st = {0};
+
+	/* one that was cut short has no page to make beyond its end */
+	fstat(bar->memfd, &st);
+	if (is_small(bar) && (uint64_t)st.st_size >= bar->len) {
+		hold_run(h, 0, bar->len / PAGE);
+		hold_batch(h);
+		return;
+	}
+	for (int i = 0; i < LOOKS_MAX && populated(&st) != h->pages; i++) {
+		hold_populated(h);
+		fstat(bar->memfd, &st);
 	}
 }
 
-static void keep_held(struct bar *bar, const struct held *held)
+/* Keeping */
+
+/* Returns how much of it has arrived. */
+static size_t keep_stretch(struct bar *bar, int rd, const struct iovec *iov)
 {
+	uint8_t *to = kept_at(bar, iov);
+	off_t off = to - bar->kept_mem;
 	size_t done = 0;
+	ssize_t n = 0;
 
-	while (done < held->len) {
-		ssize_t n = read(held->rd, bar->mem + held->off + done,
-				 held->len - done);
-
+	/* where there are no pages yet, this makes them without zeroing */
+	while (!is_small(bar) && done < iov->iov_len && n >= 0) {
+		n = splice(rd, NULL, bar->kept, &off, iov->iov_len - done, 0);
+		if (n == 0)
+			break;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	while (done < iov->iov_len) {
+		n = read(rd, to + done, iov->iov_len - done);
 		if (n <= 0)
 			break;
 		done += (size_t)n;
+	}
+	return done;
+}
+
+static void keep_batch(struct holding *h, struct batch *b)
+{
+	bool whole = true;
+
+	for (size_t i = 0; i < b->n && whole; i++)
+		whole = keep_stretch(h->bar, b->pipe.rd, &b->iov[i]) ==
+			b->iov[i].iov_len;
+	pipe_put(&b->pipe, whole);
+}
+
+static void forget_seen(struct holding *h, const struct batch *b)
+{
+	for (size_t i = 0; i < b->n && !h->copied; i++) {
+		uint64_t page = (uint64_t)((uint8_t *)b->iov[i].iov_base -
+					   h->bar->view) /
+				PAGE;
+
+		memset(h->bar->seen + page / 8, 0,
+		       (page % 8 + b->iov[i].iov_len / PAGE + 7) / 8);
 	}
 }
 
 void bar_close(struct bar *bar)
 {
-	struct holding h = {.n = 0};
+	struct holding h = {.bar = bar};
 
-	if (bar->memfd < 0 || bar->closed)
+	if (!bar->seen || bar->closed)
 		return;
-	bar_make_kept(bar);
-	hold_contents(bar, &h);
+	hold_contents(&h);
 	bar->closed = ftruncate(bar->memfd, 0) == 0; /* our own file: it is */
 	for (size_t i = 0; i < h.n; i++) {
-		if (bar->mem != bar->view)
-			keep_held(bar, &h.held[i]);
-		close(h.held[i].rd);
+		keep_batch(&h, h.batch[i]);
+		forget_seen(&h, h.batch[i]);
 	}
+	if (h.copied)
+		madvise(bar->seen, size_pages(bar->len / PAGE / 8 + 1),
+			MADV_DONTNEED);
+	for (size_t i = 0; i < BAR_PIPES_MAX && h.batch[i]; i++)
+		free(h.batch[i]);
+	bar->mem = bar->kept_mem;
 }
 
 /* Ascending, the file growing behind the data, so that nobody sees zeroes. */
@@ -161,18 +387,29 @@ static void put_back(struct bar *bar, uint64_t at, uint64_t end)
 	}
 }
 
+/* Those of a small BAR stay, to be written over by the next closing. */
+static void empty_kept(const struct bar *bar)
+{
+	if (!is_small(bar))
+		fallocate(bar->kept, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  0, (off_t)bar->len);
+}
+
 void bar_open(struct bar *bar)
 {
 	uint64_t at = 0, end;
+	bool any = false;
 
-	if (bar->memfd < 0 || !bar->closed)
+	if (!bar->seen || !bar->closed)
 		return;
-	if (bar->kept < 0 && bar->mem != bar->view)
-		put_back(bar, 0, bar->len);
-	for (; next_extent(bar->kept, &at, &end); at = end)
+	for (; next_extent(bar->kept, &at, &end); at = end) {
 		put_back(bar, at, end);
+		any = true;
+	}
 	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)
 		return;
 	bar->closed = false;
-	bar_drop_kept(bar);
+	bar->mem = bar->view;
+	if (any)
+		empty_kept(bar);
 }
