@@ -29,7 +29,7 @@
  *		    two there are; before the change when entering D3hot, after
  *		    it when leaving. A function without NoSoftRst has lost its
  *		    state in D3hot: the handler resets it.
- * @function_reset: FLR bit written and DEVCAP has FLR; the function resets and
+ * @function_reset: FLR bit written, of PCIe or AF, and there is FLR; the function resets and
  *		    config_reset() is called from within
  * @intx_disable:   virtual DisINTx changed
  * @settled:	    a write is done, and so are its other events: what @memory
@@ -58,8 +58,8 @@ struct config; /* one function's configuration space */
  * @bar_base: six bus addresses the "firmware" assigned to the BARs, and the
  *	ROM's as the seventh; borrowed for the call
  *
- * Header, then capabilities PM at 0x40, MSI at 0x50, MSI-X at 0x70 and PCIe at
- * 0x80 (PM always, the others as the shape has them); 256 bytes without PCIe,
+ * Header, then capabilities PM at 0x40, MSI at 0x50, MSI-X at 0x70, PCIe at
+ * 0x80 or Advanced Features at 0xc0 (PM always, the others as the shape has them); 256 bytes without PCIe,
  * 4096 with. Before the first open it is as after config_close().
  *
  * Context: any thread, no lock; raises no event.

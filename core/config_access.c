@@ -270,11 +270,24 @@ static void write_exp(struct config *c, unsigned int pos, unsigned int size,
 		update_readrq(c, new &PCI_EXP_DEVCTL_READRQ);
 }
 
+static void write_af(struct config *c, unsigned int pos, unsigned int size,
+		     uint32_t val) REQUIRES(&c->lock)
+{
+	uint8_t *control = c->vconfig + AF_POS + PCI_AF_CTRL;
+
+	write_bits(c, pos, size, val);
+	if (!(*control & PCI_AF_CTRL_FLR))
+		return;
+	*control &= (uint8_t)~PCI_AF_CTRL_FLR;
+	event_function_reset(c);
+}
+
 static void (*const cap_write[])(struct config *c, unsigned int pos,
 				 unsigned int size, uint32_t val) = {
 	[CAP_UNASSIGNED] = write_bits, [CAP_HEADER] = write_header,
 	[CAP_PM] = write_pm,	       [CAP_MSI] = write_msi,
 	[CAP_MSIX] = write_bits,       [CAP_EXP] = write_exp,
+	[CAP_AF] = write_af,
 };
 _Static_assert(sizeof(cap_write) / sizeof(cap_write[0]) == CAP_NUM,
 	       "every capability has its write function");
@@ -380,19 +393,28 @@ static void raw_command(struct config *c, unsigned int size, uint32_t val)
 		event_memory(c, true);
 }
 
+/* Does the piece set the bit that resets the function? */
+static bool raw_flr(const struct config *c, unsigned int pos, unsigned int size,
+		    uint32_t val)
+{
+	bool af = c->has[CAP_AF];
+	unsigned int at =
+		af ? AF_POS + PCI_AF_CTRL : EXP_POS + PCI_EXP_DEVCTL + 1;
+	uint32_t bit = af ? PCI_AF_CTRL_FLR : PCI_EXP_DEVCTL_BCR_FLR >> 8;
+
+	return c->flr && covers(pos, size, at) && val >> 8 * (at - pos) & bit;
+}
+
 static void raw_piece(struct config *c, unsigned int pos, unsigned int size,
 		      uint32_t val) REQUIRES(&c->lock)
 {
-	const unsigned int flr = EXP_POS + PCI_EXP_DEVCTL + 1;
-
 	if (pos == PCI_COMMAND)
 		raw_command(c, size, val);
 	else
 		raw_bits(c, pos, size, val);
 	if (pos == PM_POS + PCI_PM_CTRL)
 		set_power(c, val & PCI_PM_CTRL_STATE_MASK);
-	if (c->flr && covers(pos, size, flr) &&
-	    val >> 8 * (flr - pos) & PCI_EXP_DEVCTL_BCR_FLR >> 8)
+	if (raw_flr(c, pos, size, val))
 		event_function_reset(c);
 }
 

@@ -8,6 +8,7 @@
  *   0x50  MSI, 64-bit address	     when the shape has vectors
  *   0x70  MSI-X		     when the shape has vectors
  *   0x80  PCI Express endpoint, v2  unless conventional
+ *   0xc0  Advanced Features	     conventional, when the shape says so
  *   0x100 extended space, empty     unless conventional
  *
  * The virt and write columns are vfio-pci's own permission tables; hw_write is
@@ -109,6 +110,11 @@ static const struct reg exp_regs[] = {
 	{PCI_EXP_LNKCTL, 2, NONE, NONE, LNKCTL_HW},
 	{PCI_EXP_DEVCTL2, 2, NONE, ~(uint32_t)PCI_EXP_DEVCTL2_ARI,
 	 PCI_EXP_DEVCTL2_COMP_TMOUT_DIS},
+};
+
+static const struct reg af_regs[] = {
+	{PCI_CAP_LIST_NEXT, 1, ALL, NONE, NONE},
+	{PCI_AF_CTRL, 1, PCI_AF_CTRL_FLR, PCI_AF_CTRL_FLR, NONE},
 };
 
 static void set_regs(struct config *c, unsigned int pos, const struct reg *reg,
@@ -278,6 +284,15 @@ static void add_exp(struct config *c, unsigned int *link,
 	put_le(p + PCI_EXP_LNKCTL2, 2, PCI_EXP_LNKCTL2_TLS_2_5GT);
 }
 
+static void add_af(struct config *c, unsigned int *link) REQUIRES(&c->lock)
+{
+	add_cap(c, link, CAP_AF, AF_POS, PCI_CAP_ID_AF, PCI_CAP_AF_SIZEOF);
+	set_regs(c, AF_POS, af_regs, ARRAY_SIZE(af_regs));
+	c->flr = true;
+	c->hw[AF_POS + PCI_AF_LENGTH] = PCI_CAP_AF_SIZEOF;
+	c->hw[AF_POS + PCI_AF_CAP] = PCI_AF_CAP_TP | PCI_AF_CAP_FLR;
+}
+
 void config_build(struct config *c, const struct sv_shape *shape,
 		  uint8_t irq_line, const uint64_t bar_base[7])
 {
@@ -296,4 +311,6 @@ void config_build(struct config *c, const struct sv_shape *shape,
 		add_msix(c, &link, shape);
 	if (!shape->no_pcie)
 		add_exp(c, &link, shape);
+	else if (shape->af_flr)
+		add_af(c, &link);
 }

@@ -33,6 +33,7 @@ enum config_cap {
 	CAP_MSI,
 	CAP_MSIX,
 	CAP_EXP,
+	CAP_AF,
 	CAP_NUM,
 };
 
@@ -41,6 +42,7 @@ enum config_cap {
 #define MSI_POS	 0x50
 #define MSIX_POS 0x70
 #define EXP_POS	 0x80
+#define AF_POS	 0xc0
 
 /* PMCSR.PowerState; D1 and D2 are not implemented */
 #define POWER_D0    0
@@ -50,7 +52,7 @@ struct config {
 	/* immutable once built */
 	unsigned int size;
 	bool has[CAP_NUM];
-	bool flr;
+	bool flr;	    /* through PCIe or AF, whichever it has */
 	bool soft_reset;    /* D3hot to D0 resets the function */
 	uint32_t msi_masks; /* implemented bits of the MSI mask register */
 	uint8_t cap[CONFIG_SPACE_MAX];

@@ -205,6 +205,17 @@ static int set_nopcie(struct conf_lay *l, const struct conf_option *o)
 	return set_flag(l, o, &l->shape->no_pcie);
 }
 
+static int set_af(struct conf_lay *l, const struct conf_option *o)
+{
+	l->shape->no_pcie = true;
+	return set_flag(l, o, &l->shape->af_flr);
+}
+
+static int set_nosoftrst(struct conf_lay *l, const struct conf_option *o)
+{
+	return set_flag(l, o, &l->shape->no_soft_reset);
+}
+
 static int set_rom(struct conf_lay *l, const struct conf_option *o)
 {
 	if (!*o->value)
@@ -224,13 +235,15 @@ static const struct sv_option options[] = {
 	{"nointx", "no interrupt pin"},
 	{"noflr", "no function level reset"},
 	{"nopcie", "conventional PCI"},
+	{"af", "conventional PCI with FLR through Advanced Features"},
+	{"nosoftrst", "leaving D3hot keeps the function's state"},
 	{"rom", "FILE  expansion ROM image"},
 	{NULL, NULL},
 };
 
 static int (*const setters[])(struct conf_lay *, const struct conf_option *) = {
-	set_id,	  set_subsys, set_class, set_bar,    set_msi,
-	set_msix, set_nointx, set_noflr, set_nopcie, set_rom,
+	set_id,	    set_subsys, set_class,  set_bar, set_msi,	    set_msix,
+	set_nointx, set_noflr,	set_nopcie, set_af,  set_nosoftrst, set_rom,
 };
 
 _Static_assert(ARRAY_SIZE(setters) == ARRAY_SIZE(options) - 1,

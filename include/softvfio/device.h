@@ -77,6 +77,8 @@ struct sv_bar {
  * @msix_pba:      offset of the pending bit array, 8-aligned
  * @no_pcie:       conventional PCI: 256 bytes of configuration space, no FLR
  * @no_flr:        PCIe without function level reset
+ * @af_flr:        conventional PCI with function level reset through the
+ *		   Advanced Features capability; of no effect with PCIe
  * @no_soft_reset: PMCSR.NoSoftRst: D3hot to D0 keeps state
  * @multifunction: other functions share the slot; for the core to say
  *
@@ -103,6 +105,7 @@ struct sv_shape {
 	uint32_t msix_pba;
 	bool no_pcie;
 	bool no_flr;
+	bool af_flr;
 	bool no_soft_reset;
 	bool multifunction;
 };

@@ -306,7 +306,7 @@ def test_lspci_sees_the_shape(user, rom):
 @pytest.mark.parametrize("options, said", [
     ("edu,nosuch=1", "no option 'nosuch'; there are:"),
     ("edu,nosuch=1", "bdf, group, slot, id, subsys, class, barN, msi, msix, "
-     "nointx, noflr, nopcie, rom"),
+     "nointx, noflr, nopcie, af, nosoftrst, rom"),
     ("nosuch", "no device model 'nosuch'; there are: nvme, edu, ram"),
     ("edu,bdf=1:2", "bdf=1:2 is not an address such as 0000:01:00.0"),
     ("edu,id=12345:1", "id=12345:1 is not VENDOR:DEVICE in hex"),
