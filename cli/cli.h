@@ -46,8 +46,8 @@ struct command {
 };
 
 /* Each in the file of its name; main.c has the table, ended by NULL. */
-extern const struct command cmd_run, cmd_serve, cmd_ls, cmd_why, cmd_devices,
-	cmd_version, cmd_help;
+extern const struct command cmd_run, cmd_serve, cmd_ls, cmd_why, cmd_unplug,
+	cmd_plug, cmd_devices, cmd_version, cmd_help;
 extern const struct command *const commands[];
 
 /** cli_say() - One line to stderr, "softvfio: ..." */

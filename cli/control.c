@@ -43,10 +43,17 @@ static int connect_door(const char *dir)
 	return TAKE_FD(fd);
 }
 
-static int send_command(int fd, const char *cmd)
+/* @device: NULL = of no device. What is no UTF-8 is no question. */
+static int send_command(int fd, const char *cmd, const char *device)
 {
-	char json[64];
-	int len = snprintf(json, sizeof(json), "{\"cmd\":\"%s\"}", cmd);
+	json_t *query = json_pack("{s:s, s:s*}", "cmd", cmd, "device", device);
+	_cleanup_(freep) char *json = json_dumps(query, JSON_COMPACT);
+	size_t len = json ? strlen(json) : 0;
+
+	json_decref(query);
+	if (!json)
+		return -EINVAL;
+
 	struct sv_request head = {
 		.magic = SV_MAGIC,
 		.op = SV_CONTROL,
@@ -57,7 +64,7 @@ static int send_command(int fd, const char *cmd)
 	struct iovec iov[] = {
 		{&head, sizeof(head)},
 		{&seg, sizeof(seg)},
-		{json, (size_t)len},
+		{json, len},
 	};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
 
@@ -138,12 +145,18 @@ static json_t *load(int fd)
 
 int control_ask(const char *dir, const char *cmd, json_t **ret_reply)
 {
+	return control_ask_of(dir, cmd, NULL, ret_reply);
+}
+
+int control_ask_of(const char *dir, const char *cmd, const char *device,
+		   json_t **ret_reply)
+{
 	_cleanup_(closep) int sock = connect_door(dir);
 
 	if (sock < 0)
 		return sock;
 
-	int r = send_command(sock, cmd);
+	int r = send_command(sock, cmd, device);
 
 	if (r)
 		return r;

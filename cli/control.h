@@ -9,6 +9,7 @@
 
 /**
  * control_ask() - Send {"cmd": @cmd} to the daemon of the instance in @dir
+ * control_ask_of() - Send {"cmd": @cmd, "device": @device}
  * @ret_reply: an object; the caller's reference
  *
  * Waits a few seconds at most.
@@ -18,5 +19,7 @@
  * what the daemon answered.
  */
 int control_ask(const char *dir, const char *cmd, json_t **ret_reply);
+int control_ask_of(const char *dir, const char *cmd, const char *device,
+		   json_t **ret_reply);
 
 #endif

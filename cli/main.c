@@ -6,8 +6,8 @@
 #include "cli/cli.h"
 
 const struct command *const commands[] = {
-	&cmd_run,     &cmd_serve,   &cmd_ls,   &cmd_why,
-	&cmd_devices, &cmd_version, &cmd_help, NULL,
+	&cmd_run,  &cmd_serve,	 &cmd_ls,      &cmd_why,  &cmd_unplug,
+	&cmd_plug, &cmd_devices, &cmd_version, &cmd_help, NULL,
 };
 
 static const struct command *find(const char *name)

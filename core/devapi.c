@@ -58,7 +58,7 @@ uint8_t *sv_bar_memory(struct sv_dev *dev, unsigned int bar)
 bool NO_TSA sv_mmio_begin(struct sv_dev *dev)
 {
 	rwlock_read(&dev->memory_lock);
-	if (config_memory_enabled(dev->config))
+	if (config_memory_enabled(dev->config) && !device_gone(dev))
 		return true;
 	rwlock_unread(&dev->memory_lock);
 	return false;
@@ -103,6 +103,8 @@ static int dma_abort(struct sv_dev *dev, bool write, uint64_t iova, size_t len,
 static bool dma_allowed(struct sv_dev *dev, bool write, uint64_t iova,
 			size_t len)
 {
+	if (device_gone(dev))
+		return false;
 	if (dev->ioas && config_bus_master(dev->config))
 		return true;
 	count(&dev->stats.dma_not_master, 1);
@@ -147,7 +149,7 @@ enum sv_irq_mode sv_irq_mode(struct sv_dev *dev)
 void sv_irq_raise(struct sv_dev *dev, unsigned int vector)
 {
 	/* a message is a memory write of the device */
-	if (config_bus_master(dev->config))
+	if (config_bus_master(dev->config) && !device_gone(dev))
 		irq_raise(dev->irq, vector);
 }
 

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "core/device.h"
+#include "core/device_impl.h"
 #include "lib/cleanup.h"
 #include "lib/evfd.h"
 #include "lib/proto.h"
@@ -100,35 +100,39 @@ static bool device_decodes(const struct sv_dev *dev)
 	REQUIRES_SHARED(&dev->memory_lock)
 {
 	return dev->in_use && config_memory_enabled(dev->config) &&
-	       !atomic_load(&dev->low_power);
+	       !atomic_load(&dev->low_power) && !device_gone(dev);
+}
+
+void device_gate_close(struct sv_dev *dev)
+{
+	gate_set_locked(dev, false);
+}
+
+void device_gate_update(struct sv_dev *dev)
+{
+	bool open = device_decodes(dev);
+
+	if (dev->gate_open != open)
+		gate_set_locked(dev, open);
 }
 
 static void gate_close(struct sv_dev *dev)
 {
 	rwlock_write(&dev->memory_lock);
-	gate_set_locked(dev, false);
+	device_gate_close(dev);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
 static void gate_update(struct sv_dev *dev)
 {
 	rwlock_write(&dev->memory_lock);
-	bool open = device_decodes(dev);
-
-	if (dev->gate_open != open)
-		gate_set_locked(dev, open);
+	device_gate_update(dev);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
-/*
- * Power-on state, with the model lock held and memory closed meanwhile: the
- * model writes its registers where no program sees them half done.
- */
-static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
-	REQUIRES(&dev->model)
+/* The model writes its registers where no program sees them half done. */
+void device_power_on(struct sv_dev *dev, enum sv_reset why)
 {
-	rwlock_write(&dev->memory_lock);
-	gate_set_locked(dev, false);
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
 		if (!dev->bar[i].persistent)
 			bar_clear(&dev->bar[i]);
@@ -136,20 +140,26 @@ static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
 	dev->ops->reset(dev, why);
 	if (why != SV_RESET_FUNCTION)
 		dev->in_use = why == SV_RESET_OPEN;
-	if (device_decodes(dev))
-		gate_set_locked(dev, true);
+}
+
+static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
+	REQUIRES(&dev->model)
+{
+	rwlock_write(&dev->memory_lock);
+	device_gate_close(dev);
+	device_power_on(dev, why);
+	device_gate_update(dev);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
-/* Have whatever DMA the model waits for return, until device_allow_dma(). */
-static void device_cancel_dma(struct sv_dev *dev)
+void device_cancel_dma(struct sv_dev *dev)
 {
 	atomic_fetch_add(&dev->dma.cancel, 1);
 	mem_wake(&dev->dma);
 }
 
 /* Others may want the same at the same time, and go on wanting it. */
-static void device_allow_dma(struct sv_dev *dev)
+void device_allow_dma(struct sv_dev *dev)
 {
 	atomic_fetch_sub(&dev->dma.cancel, 1);
 }
@@ -166,10 +176,12 @@ static void device_function_reset(void *opaque)
 {
 	struct sv_dev *dev = opaque;
 
+	mutex_lock(&dev->resetting);
 	device_stop_model(dev);
 	config_reset(dev->config);
 	device_reset_locked(dev, SV_RESET_FUNCTION);
 	mutex_unlock(&dev->model);
+	mutex_unlock(&dev->resetting);
 	devthread_kick(dev->thread);
 }
 
@@ -236,15 +248,12 @@ static bool device_run(void *opaque)
 	struct sv_dev *dev = opaque;
 
 	mutex_lock(&dev->model);
-	bool busy = dev->ops->run(dev);
+	bool busy = ioeventfd_run(dev);
 
+	if (dev->ops->run && dev->ops->run(dev))
+		busy = true;
 	mutex_unlock(&dev->model);
 	return busy;
-}
-
-static bool device_run_nothing(void *opaque)
-{
-	return false;
 }
 
 static uint64_t take_space(uint64_t *space, uint64_t size)
@@ -358,8 +367,7 @@ static int device_make_parts(struct sv_dev *dev, const struct device_host *host)
 	r = irq_new(&counts, &irq_host, dev, &dev->irq);
 	if (r < 0)
 		return r;
-	return devthread_new(dev->ops->run ? device_run : device_run_nothing,
-			     dev, dev->ops->polled, &dev->thread);
+	return devthread_new(device_run, dev, dev->ops->polled, &dev->thread);
 }
 
 static int device_make(struct sv_dev *dev, const struct device_host *host)
@@ -389,23 +397,27 @@ int device_new(const struct device_host *host, char err[256],
 	dev->ops = host->ops;
 	dev->options = host->options;
 	dev->set = host->set;
+	dev->group_id = host->group_id;
 	dev->watcher = host->watcher;
 	dev->unmask = (struct watch){device_unmask, dev};
 	dev->fault = host->fault;
 	dev->fault_arg = host->fault_arg;
+	dev->left = host->left;
+	dev->left_arg = host->left_arg;
 	dev->wakeup_fd = -1;
+	mutex_init(&dev->resetting, RANK_RESET, "resetting");
 	mutex_init(&dev->model, RANK_MODEL, "model");
 	mutex_init(&dev->access, RANK_ACCESS, "access");
 	rwlock_init(&dev->memory_lock, RANK_MEMORY, "memory_lock");
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
 		bar_init(&dev->bar[i], "", &(struct sv_bar){0}, -1);
+	ioeventfds_init(&dev->ioeventfds);
 	dev->error = err;
 	err[0] = '\0';
 
 	int r = device_make(dev, host);
 
 	dev->error = NULL;
-	dev->resettable = true; /* at worst through its own slot */
 	if (r < 0) {
 		if (!err[0])
 			snprintf(err, 256, "%s", strerror(-r));
@@ -423,6 +435,7 @@ struct sv_dev *device_free(struct sv_dev *dev)
 	if (dev->ops->done)
 		dev->ops->done(dev);
 	devthread_free(dev->thread);
+	ioeventfds_done(&dev->ioeventfds);
 	irq_free(dev->irq);
 	config_free(dev->config);
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
@@ -432,6 +445,7 @@ struct sv_dev *device_free(struct sv_dev *dev)
 	rwlock_done(&dev->memory_lock);
 	mutex_done(&dev->access);
 	mutex_done(&dev->model);
+	mutex_done(&dev->resetting);
 	free(dev);
 	return NULL;
 }
@@ -477,6 +491,7 @@ int device_open(struct sv_dev *dev, struct ioas *ioas)
 
 static void device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 {
+	ioeventfd_close(dev);
 	device_cancel_dma(dev);
 	devthread_stop(dev->thread);
 	device_low_power(dev, false, -1);
@@ -498,9 +513,30 @@ void device_close(struct sv_dev *dev)
 	mutex_unlock(&dev->set->lock);
 }
 
+bool device_gone(const struct sv_dev *dev)
+{
+	return atomic_load(&dev->revoked);
+}
+
+bool device_has_flr(const struct sv_shape *shape)
+{
+	return shape->no_pcie ? shape->af_flr : !shape->no_flr;
+}
+
+bool device_on_root_bus(const struct sv_dev *dev)
+{
+	return !strncmp(dev->name + strlen("0000:"), "00:", 3);
+}
+
+bool device_resettable(const struct sv_dev *dev)
+{
+	return device_has_flr(&dev->shape) || !dev->shape.no_soft_reset ||
+	       (!device_on_root_bus(dev) && dev->set->n <= 1);
+}
+
 int device_reset(struct sv_dev *dev)
 {
-	if (!dev->resettable)
+	if (!device_resettable(dev))
 		return refuse(EINVAL, "reset: %s has no way to be reset",
 			      dev->name);
 	device_function_reset(dev);

@@ -4,8 +4,8 @@
  * put together, with what vfio-pci does to them: open, close, region access,
  * mapping, reset. The front end translates ioctls into these calls.
  *
- * Locks, outer to inner (docs/LOCKING.md): dev_set -> model -> igate ->
- * memory_lock -> bar. The model lock is what "one thread at a time" means.
+ * Locks, outer to inner (docs/LOCKING.md): dev_set -> resetting -> model ->
+ * igate -> memory_lock -> bar. The model lock is what "one thread at a time" means.
  *
  * Context, for every function unless it says otherwise: any thread; takes the
  * model lock, igate, memory_lock or the bars' locks, so none of them may be
@@ -22,6 +22,7 @@
 #include "core/config.h"
 #include "core/devthread.h"
 #include "core/ioas.h"
+#include "core/ioeventfd.h"
 #include "core/irq.h"
 #include "core/watch.h"
 #include "lib/lock.h"
@@ -46,12 +47,26 @@ struct device_option {
 	const char *value;
 };
 
+#define DEV_SET_MAX 256 /* functions of a bus: 32 slots of 8 */
+
 /**
  * struct dev_set - Devices that a slot or bus reset takes along
- * @lock: open counts of all of them
+ * @lock: open counts and presence of all of them
+ * @dev:  in the order of their addresses; immutable, as the next
+ * @n:	  how many
  */
 struct dev_set {
 	struct mutex lock;
+	struct sv_dev *dev[DEV_SET_MAX];
+	size_t n;
+};
+
+/** enum device_presence - Is the function there, and whose is it */
+enum device_presence {
+	DEVICE_BOUND,	/* to vfio-pci */
+	DEVICE_LEAVING, /* it is to go, but still in use: no new opens */
+	DEVICE_UNBOUND, /* there, without a driver */
+	DEVICE_ABSENT,	/* removed; a rescan finds it again */
 };
 
 /** struct bus_space - What the "firmware" has not given to a BAR yet */
@@ -91,8 +106,11 @@ typedef void (*device_fault_fn)(void *opaque, const struct sv_dev *dev,
  * @instance:	for the BARs' memfd names
  * @inotify:	told when a BAR mapping has gone
  * @set:	its reset set; borrowed for life
+ * @group_id:	number of its IOMMU group
  * @fault:	told about every aborted DMA; called with no lock but the model's
  * @fault_arg:	passed to it
+ * @left:	a function that was to go once nobody uses it has gone
+ * @left_arg:	passed to it; called with no lock of the core's
  */
 struct device_host {
 	const char *name;
@@ -105,8 +123,11 @@ struct device_host {
 	uint64_t instance;
 	int inotify;
 	struct dev_set *set;
+	unsigned int group_id;
 	device_fault_fn fault;
 	void *fault_arg;
+	void (*left)(void *opaque, struct sv_dev *dev);
+	void *left_arg;
 };
 
 struct sv_dev {
@@ -121,26 +142,34 @@ struct sv_dev {
 	uint64_t bar_base[7];
 	uint8_t *rom;
 	size_t rom_len; /* bytes of image; the BAR may be larger */
-	bool resettable;
 	void *state;
 	struct dev_set *set;
+	unsigned int group_id;
 	struct devthread *thread;
 	struct watcher *watcher;
 	struct watch unmask;
 	device_fault_fn fault;
 	void *fault_arg;
+	void (*left)(void *opaque, struct sv_dev *dev);
+	void *left_arg;
 	char *error; /* where sv_error() writes while starting up, or NULL */
 
+	struct mutex
+		resetting;   /* from before the model is stopped to the end */
 	struct mutex model;  /* the model's state and callbacks */
 	struct mutex access; /* held by a trapped access that goes ahead */
 	struct rwlock memory_lock; /* may BARs be touched */
 	bool gate_open;		   /* memory_lock: BARs are mapped in */
 	bool in_use; /* memory_lock: from first open to last close */
-	unsigned int open_count; /* set->lock */
-	_Atomic bool low_power;	 /* LOW_POWER_ENTRY is in force */
-	int wakeup_fd;		 /* model lock; -1 = none */
-	struct ioas *ioas;	 /* model lock; while open, one reference */
+	unsigned int open_count;	       /* set->lock */
+	_Atomic enum device_presence presence; /* set->lock to change */
+	_Atomic bool revoked;		       /* unplugged under its users */
+	bool remove;		/* set->lock: LEAVING becomes ABSENT */
+	_Atomic bool low_power; /* LOW_POWER_ENTRY is in force */
+	int wakeup_fd;		/* model lock; -1 = none */
+	struct ioas *ioas;	/* model lock; while open, one reference */
 	struct dma_ctx dma;
+	struct ioeventfds ioeventfds;
 	struct device_stats stats;
 };
 
@@ -256,6 +285,42 @@ int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off);
  */
 int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 		  unsigned int size, bool write, uint64_t *val);
+
+/**
+ * device_posted_write() - A write that nobody waits for (an ioeventfd's)
+ * @wait: else only if it can go ahead at once; with it, the model lock is held
+ *
+ * Dropped when decode is off.
+ *
+ * Return: true; false, only without @wait: it cannot.
+ */
+bool device_posted_write(struct sv_dev *dev, unsigned int bar, uint64_t off,
+			 const void *buf, size_t len, bool wait);
+
+/**
+ * device_msix_table() - Where in a BAR the MSI-X table is; nowhere is a range
+ * beyond all offsets. Lock-free
+ */
+void device_msix_table(const struct sv_dev *dev, unsigned int bar,
+		       uint64_t *ret_start, uint64_t *ret_end);
+
+/** device_gone() - It was unplugged, whoever has it open: ENODEV. Lock-free */
+bool device_gone(const struct sv_dev *dev);
+
+/** device_has_flr() - By PCIe or AF. Lock-free */
+bool device_has_flr(const struct sv_shape *shape);
+
+/** device_on_root_bus() - Bus 00, whose functions no bus reset reaches.
+ * Lock-free */
+bool device_on_root_bus(const struct sv_dev *dev);
+
+/**
+ * device_resettable() - Is there a way to reset it alone: FLR, through D3hot,
+ * or, when nothing else is behind the same port, the bus
+ *
+ * Context: any thread, lock-free.
+ */
+bool device_resettable(const struct sv_dev *dev);
 
 /**
  * device_reset() - VFIO_DEVICE_RESET

@@ -33,17 +33,27 @@ int group_add(struct group *g, struct sv_dev *dev)
 {
 	if (g->n_members == GROUP_DEVICES_MAX)
 		return -ENOSPC;
-	g->member[g->n_members++] = (struct group_member){dev, true};
+	g->member[g->n_members++] = dev;
 	return 0;
 }
 
-static size_t group_bound_locked(const struct group *g)
+/* Those with vfio-pci, and those it still has. */
+static size_t group_bound_locked(const struct group *g) REQUIRES(&g->lock)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < g->n_members; i++)
-		n += g->member[i].bound;
+		n += atomic_load(&g->member[i]->presence) <= DEVICE_LEAVING;
 	return n;
+}
+
+/* Its file may be open all the same. */
+static int check_has_members(const struct group *g) REQUIRES(&g->lock)
+{
+	return group_bound_locked(g)
+		       ? 0
+		       : refuse(ENODEV, "group %u: its devices have gone",
+				g->id);
 }
 
 int group_open(struct group *g)
@@ -84,11 +94,14 @@ void group_close(struct group *g)
 	mutex_unlock(&g->lock);
 }
 
-void group_get_status(struct group *g, struct group_status *ret_status)
+int group_get_status(struct group *g, struct group_status *ret_status)
 {
 	mutex_lock(&g->lock);
+	int r = check_has_members(g);
+
 	ret_status->container_set = g->container;
 	mutex_unlock(&g->lock);
+	return r;
 }
 
 int group_set_container(struct group *g, struct container *c)
@@ -96,9 +109,11 @@ int group_set_container(struct group *g, struct container *c)
 	int r = 0;
 
 	mutex_lock(&g->lock);
-	if (g->container) {
+	if (g->container)
 		r = refuse(EINVAL, "group %u: has a container already", g->id);
-	} else {
+	else
+		r = check_has_members(g);
+	if (r == 0) {
 		g->container = container_get(c);
 		container_attach(c);
 	}
@@ -176,10 +191,11 @@ static int device_options_check(const char *options)
 static struct sv_dev *group_find_locked(struct group *g, const char *name)
 {
 	for (size_t i = 0; i < g->n_members; i++) {
-		struct sv_dev *dev = g->member[i].dev;
+		struct sv_dev *dev = g->member[i];
 		size_t len = strlen(dev->name);
 
-		if (g->member[i].bound && !strncmp(name, dev->name, len) &&
+		if (atomic_load(&dev->presence) == DEVICE_BOUND &&
+		    !strncmp(name, dev->name, len) &&
 		    (name[len] == '\0' || name[len] == ' '))
 			return dev;
 	}
@@ -233,35 +249,99 @@ int group_get_device(struct group *g, const char *name, struct sv_dev **ret_dev)
 	return r;
 }
 
+/* Set under both locks, so whoever has one of them sees it stay. */
+static void set_presence(struct sv_dev *dev, enum device_presence presence)
+	REQUIRES(&dev->set->lock)
+{
+	atomic_store(&dev->presence, presence);
+	if (presence >= DEVICE_UNBOUND)
+		atomic_store(&dev->revoked, false);
+}
+
+static bool go_if_unused(struct sv_dev *dev)
+{
+	mutex_lock(&dev->set->lock);
+	bool goes = atomic_load(&dev->presence) == DEVICE_LEAVING &&
+		    dev->open_count == 0;
+
+	if (goes)
+		set_presence(dev, dev->remove ? DEVICE_ABSENT : DEVICE_UNBOUND);
+	mutex_unlock(&dev->set->lock);
+	return goes;
+}
+
+/* The last member gone: the file that may be open is of no group any more. */
+static bool group_let_go_locked(struct group *g, struct sv_dev *dev)
+	REQUIRES(&g->lock)
+{
+	bool gone = go_if_unused(dev);
+
+	if (gone && g->container && !group_bound_locked(g)) {
+		container_detach(g->container);
+		g->container = container_put(g->container);
+	}
+	return gone;
+}
+
 void group_put_device(struct group *g, struct sv_dev *dev)
 {
 	device_close(dev);
 	mutex_lock(&g->lock);
 	g->users--;
+	bool left = group_let_go_locked(g, dev);
+
 	group_leave_locked(g);
 	mutex_unlock(&g->lock);
+	if (left && dev->left)
+		dev->left(dev->left_arg, dev);
 }
 
-static int group_bind_locked(struct group *g, struct group_member *m, bool bind)
-	REQUIRES(&g->lock)
+int group_bind(struct group *g, struct sv_dev *dev)
 {
-	if (m->bound == bind)
-		return bind ? refuse(EBUSY, "%s is bound already", m->dev->name)
-			    : refuse(ENODEV, "%s is not bound", m->dev->name);
-	if (g->file_open || g->users)
-		return refuse(EBUSY, "group %u is in use", g->id);
-	m->bound = bind;
-	return 0;
-}
-
-int group_bind(struct group *g, const struct sv_dev *dev, bool bind)
-{
-	int r = -ENODEV;
+	int r = 0;
 
 	mutex_lock(&g->lock);
-	for (size_t i = 0; i < g->n_members; i++)
-		if (g->member[i].dev == dev)
-			r = group_bind_locked(g, &g->member[i], bind);
+	mutex_lock(&dev->set->lock);
+	enum device_presence presence = atomic_load(&dev->presence);
+
+	if (presence == DEVICE_ABSENT)
+		r = refuse(ENODEV, "%s is not there", dev->name);
+	else if (presence != DEVICE_UNBOUND)
+		r = refuse(EBUSY, "%s is bound already", dev->name);
+	else
+		set_presence(dev, DEVICE_BOUND);
+	mutex_unlock(&dev->set->lock);
+	mutex_unlock(&g->lock);
+	return r;
+}
+
+static int start_to_leave(struct sv_dev *dev, bool remove)
+{
+	int r = 0;
+
+	mutex_lock(&dev->set->lock);
+	enum device_presence presence = atomic_load(&dev->presence);
+
+	if (presence == DEVICE_ABSENT ||
+	    (presence == DEVICE_LEAVING && dev->remove))
+		r = refuse(ENODEV, "%s is not there any more", dev->name);
+	else if (presence != DEVICE_BOUND && !remove)
+		r = refuse(ENODEV, "%s is not bound", dev->name);
+	if (r == 0) {
+		dev->remove = remove;
+		set_presence(dev, DEVICE_LEAVING);
+	}
+	mutex_unlock(&dev->set->lock);
+	return r;
+}
+
+int group_unbind(struct group *g, struct sv_dev *dev, bool remove)
+{
+	mutex_lock(&g->lock);
+	int r = start_to_leave(dev, remove);
+
+	if (r == 0)
+		r = group_let_go_locked(g, dev);
 	mutex_unlock(&g->lock);
 	return r;
 }

@@ -22,19 +22,15 @@
 
 #define GROUP_DEVICES_MAX 64
 
-/** struct group_member - A function of the group and its driver */
-struct group_member {
-	struct sv_dev *dev;
-	bool bound; /* to vfio-pci; group->lock */
-};
-
 struct group {
-	unsigned int id;   /* immutable */
-	struct mutex lock; /* everything below */
-	struct group_member member[GROUP_DEVICES_MAX];
+	/* immutable */
+	unsigned int id;
+	struct sv_dev *member[GROUP_DEVICES_MAX];
 	size_t n_members;
-	bool file_open;		     /* the program holds the group's file */
-	unsigned int users;	     /* open device files */
+
+	struct mutex lock;  /* everything below, and members' presence */
+	bool file_open;	    /* the program holds the group's file */
+	unsigned int users; /* open device files */
 	struct container *container; /* one reference, or NULL */
 };
 
@@ -71,8 +67,12 @@ int group_open(struct group *g);
 /** group_close() - The last reference to the group's file is gone */
 void group_close(struct group *g);
 
-/** group_get_status() - VFIO_GROUP_GET_STATUS */
-void group_get_status(struct group *g, struct group_status *ret_status);
+/**
+ * group_get_status() - VFIO_GROUP_GET_STATUS
+ *
+ * Return: 0; -ENODEV its last member has gone since it was opened.
+ */
+int group_get_status(struct group *g, struct group_status *ret_status);
 
 /**
  * group_set_container() - VFIO_GROUP_SET_CONTAINER
@@ -81,7 +81,7 @@ void group_get_status(struct group *g, struct group_status *ret_status);
  * A member without a driver is in nobody's way (Linux: EPERM only for one that
  * a driver of the host's uses, and there are none here).
  *
- * Return: 0; -EINVAL it has a container.
+ * Return: 0; -EINVAL it has a container; -ENODEV as group_get_status().
  */
 int group_set_container(struct group *g, struct container *c);
 
@@ -110,11 +110,23 @@ int group_get_device(struct group *g, const char *name,
 void group_put_device(struct group *g, struct sv_dev *dev);
 
 /**
- * group_bind() - Bind to or unbind from vfio-pci (sysfs)
+ * group_bind() - sysfs bind: vfio-pci takes a function that has no driver
  *
- * Return: 0; -ENODEV to be unbound, it is not bound; -EBUSY to be bound, it is
- * already; or the group is in use.
+ * Return: 0; -EBUSY it has one; -ENODEV it is not there.
  */
-int group_bind(struct group *g, const struct sv_dev *dev, bool bind);
+int group_bind(struct group *g, struct sv_dev *dev);
+
+/**
+ * group_unbind() - vfio-pci lets a function go
+ * @remove: it is not to be there any more, instead of without a driver
+ *
+ * While it is in use it is DEVICE_LEAVING: nobody opens it any more, and with
+ * the last close it goes. When the last member has gone the group leaves its
+ * container, and its open file is of no group any more.
+ *
+ * Return: 1 it has gone; 0 it will; -ENODEV it is not bound, or with @remove,
+ * not there; or going already.
+ */
+int group_unbind(struct group *g, struct sv_dev *dev, bool remove);
 
 #endif

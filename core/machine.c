@@ -17,10 +17,13 @@ int machine_new(struct machine **ret_machine)
 	if (!m)
 		return -ENOMEM;
 	m->space = (struct bus_space)BUS_SPACE_INIT;
+	m->unplug.timer = -1;
 	m->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
 	int r = m->inotify < 0 ? -errno : watcher_new(&m->watcher);
 
+	if (r == 0)
+		r = unplug_init(m);
 	if (r == 0 && getrandom(&m->instance, sizeof(m->instance), 0) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -36,6 +39,7 @@ struct machine *machine_free(struct machine *m)
 	if (!m)
 		return NULL;
 	m->watcher = watcher_free(m->watcher);
+	unplug_done(m);
 	for (size_t i = 0; i < m->n_devs; i++) {
 		device_free(m->dev[i].dev);
 		mutex_done(&m->dev[i].lock);
@@ -108,16 +112,49 @@ static bool same_slot(const char *a, const char *b)
 	return dot && !strncmp(a, b, (size_t)(dot - a) + 1);
 }
 
-static int machine_get_set(struct machine *m, const char *name,
-			   struct dev_set **ret_set)
+static bool same_bus(const char *a, const char *b)
+{
+	return !strncmp(a, b, strlen("0000:00"));
+}
+
+/* Does a reset that reaches one reach the other? */
+static bool reset_together(const struct sv_dev *a, const struct sv_dev *b)
+{
+	if (!same_bus(a->name, b->name) || device_on_root_bus(a))
+		return false;
+	return same_slot(a->name, b->name) ||
+	       (a->shape.no_pcie && b->shape.no_pcie);
+}
+
+/* In the order of addresses, which are of one length. */
+static void set_insert(struct dev_set *set, struct sv_dev *dev)
+{
+	size_t at = set->n++;
+
+	while (at > 0 && strcmp(set->dev[at - 1]->name, dev->name) > 0) {
+		set->dev[at] = set->dev[at - 1];
+		at--;
+	}
+	set->dev[at] = dev;
+	dev->set = set;
+}
+
+/* A function with friends in two sets makes them one. */
+static void machine_join_sets(struct machine *m, struct sv_dev *dev)
 {
 	for (size_t i = 0; i < m->n_devs; i++) {
-		if (!same_slot(name, m->dev[i].dev->name))
-			continue;
-		*ret_set = m->dev[i].dev->set;
-		return 0;
-	}
+		struct dev_set *other = m->dev[i].dev->set;
 
+		if (other == dev->set || !reset_together(m->dev[i].dev, dev))
+			continue;
+		for (size_t k = 0; k < other->n; k++)
+			set_insert(dev->set, other->dev[k]);
+		other->n = 0;
+	}
+}
+
+static int machine_new_set(struct machine *m, struct dev_set **ret_set)
+{
 	struct dev_set *set = calloc(1, sizeof(*set));
 
 	if (!set)
@@ -140,8 +177,9 @@ int machine_add(struct machine *m, struct device_host *host, unsigned int id,
 	host->watcher = m->watcher;
 	host->instance = m->instance;
 	host->inotify = m->inotify;
+	host->group_id = id;
 
-	int r = machine_get_set(m, host->name, &host->set);
+	int r = machine_new_set(m, &host->set);
 
 	if (r == 0)
 		r = machine_get_group(m, id, &group);
@@ -154,6 +192,9 @@ int machine_add(struct machine *m, struct device_host *host, unsigned int id,
 		device_free(dev);
 		return r;
 	}
+	set_insert(host->set, dev);
+	machine_join_sets(m, dev);
+
 	struct machine_dev *md = &m->dev[m->n_devs++];
 
 	md->dev = dev;

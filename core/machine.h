@@ -15,6 +15,7 @@
 
 #include "core/device.h"
 #include "core/group.h"
+#include "core/unplug.h"
 
 #define MACHINE_DEVICES_MAX 256
 
@@ -32,6 +33,7 @@ struct machine {
 	uint64_t instance; /* random, in every name we bind */
 	int inotify;	   /* readable when a BAR mapping has gone */
 	struct watcher *watcher;
+	struct unplug unplug;
 	struct bus_space space;
 	struct machine_dev dev[MACHINE_DEVICES_MAX];
 	size_t n_devs;
@@ -58,7 +60,9 @@ struct machine *machine_free(struct machine *m);
  * @group: number of its IOMMU group
  * @err:   one line on failure
  *
- * Functions of one slot (all but the function number alike) share a dev_set.
+ * Functions share a dev_set that one reset reaches: those of a slot (all but
+ * the function number alike), and the conventional ones of a bus. The root bus
+ * cannot be reset, so there each is alone.
  *
  * Return: 0; -ENOSPC too many, of the machine or of one group; -ENOMEM; or as
  * device_new(). @err says why, but for -ENOSPC and -ENOMEM.

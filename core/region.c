@@ -16,9 +16,14 @@
  * Waiting without end could deadlock two devices writing to each other. */
 #define PEER_TIMEOUT_NS 10000000
 
-/* Memory BARs are gated by COMMAND.MEMORY, I/O BARs by nothing (Linux). */
+/*
+ * Memory BARs are gated by COMMAND.MEMORY. Linux lets every access to an I/O
+ * BAR through; with COMMAND.IO off it is the function that does not answer.
+ */
 static bool bar_decodes(const struct sv_dev *dev, const struct bar *bar)
 {
+	if (device_gone(dev))
+		return false;
 	return bar->kind == SV_BAR_IO || config_memory_enabled(dev->config);
 }
 
@@ -56,11 +61,15 @@ static void model_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 			 unsigned int size, bool write, uint64_t *val)
 	REQUIRES(&dev->model, &dev->access)
 {
-	if (write && dev->ops->write)
+	bool answers = dev->bar[index].kind != SV_BAR_IO ||
+		       config_io_enabled(dev->config);
+
+	if (write && answers && dev->ops->write)
 		dev->ops->write(dev, index, off, *val, size);
 	else if (!write)
-		*val = dev->ops->read ? dev->ops->read(dev, index, off, size)
-				      : UINT64_MAX;
+		*val = answers && dev->ops->read
+			       ? dev->ops->read(dev, index, off, size)
+			       : UINT64_MAX;
 }
 
 /* One naturally aligned access; -EIO when decode is off. */
@@ -100,7 +109,7 @@ static unsigned int access_size(uint64_t off, uint64_t room, unsigned int max)
 }
 
 /* The MSI-X table is not the program's: reads are ones, writes are dropped. */
-static void msix_table(const struct sv_dev *dev, unsigned int index,
+void device_msix_table(const struct sv_dev *dev, unsigned int index,
 		       uint64_t *ret_start, uint64_t *ret_end)
 {
 	*ret_start = *ret_end = UINT64_MAX;
@@ -117,7 +126,7 @@ static int64_t bar_rw(struct sv_dev *dev, unsigned int index, uint64_t off,
 	uint64_t x_start, x_end;
 	size_t done = 0;
 
-	msix_table(dev, index, &x_start, &x_end);
+	device_msix_table(dev, index, &x_start, &x_end);
 	while (done < count) {
 		uint64_t room = count - done, val = 0;
 
@@ -150,12 +159,69 @@ static int64_t bar_rw(struct sv_dev *dev, unsigned int index, uint64_t off,
 	return (int64_t)done;
 }
 
+static void posted_direct(struct sv_dev *dev, const struct bar *bar,
+			  uint64_t off, const uint8_t *buf, size_t len)
+	REQUIRES_SHARED(&dev->memory_lock)
+{
+	for (size_t done = 0; done < len && bar_decodes(dev, bar);) {
+		unsigned int size = access_size(off + done, len - done, 8);
+		uint64_t val = 0;
+
+		memcpy(&val, buf + done, size);
+		memory_access(bar->mem + off + done, size, true, &val);
+		done += size;
+	}
+}
+
+static void posted_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
+			   const uint8_t *buf, size_t len) REQUIRES(&dev->model)
+{
+	unsigned int max = dev->bar[index].kind == SV_BAR_IO ? 4 : 8;
+
+	mutex_lock(&dev->access);
+	for (size_t done = 0;
+	     done < len && bar_decodes(dev, &dev->bar[index]);) {
+		unsigned int size = access_size(off + done, len - done, max);
+		uint64_t val = 0;
+
+		memcpy(&val, buf + done, size);
+		model_access(dev, index, off + done, size, true, &val);
+		done += size;
+	}
+	mutex_unlock(&dev->access);
+}
+
+/* The lock that @wait says is held is not one the analysis could follow. */
+bool NO_TSA device_posted_write(struct sv_dev *dev, unsigned int index,
+				uint64_t off, const void *buf, size_t len,
+				bool wait)
+{
+	const struct bar *bar = &dev->bar[index];
+
+	if (bar->access == SV_ACCESS_TRAP) {
+		if (wait)
+			posted_trapped(dev, index, off, buf, len);
+		return wait;
+	}
+	if (wait)
+		rwlock_read(&dev->memory_lock);
+	else if (!rwlock_tryread(&dev->memory_lock))
+		return false;
+	posted_direct(dev, bar, off, buf, len);
+	rwlock_unread(&dev->memory_lock);
+	return true;
+}
+
 static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
 			size_t count)
 {
 	size_t have = off < dev->rom_len ? dev->rom_len - off : 0;
 
-	if (!config_memory_enabled(dev->config))
+	rwlock_read(&dev->memory_lock);
+	bool on = config_memory_enabled(dev->config);
+
+	rwlock_unread(&dev->memory_lock);
+	if (!on)
 		return refuse(EIO, "%s ROM: memory decode is off", dev->name);
 	if (have > count)
 		have = count;
@@ -343,16 +409,6 @@ int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 	return bar_access(dev, bar, off, size, write, val) < 0 ? -EFAULT : 0;
 }
 
-static bool lock_until(struct mutex *m, uint64_t deadline) TRY_ACQUIRES(true, m)
-{
-	while (!mutex_trylock(m)) {
-		if (clock_ns() > deadline)
-			return false;
-		__builtin_ia32_pause();
-	}
-	return true;
-}
-
 static int peer_words(struct sv_dev *dev, unsigned int index, uint64_t off,
 		      uint8_t *buf, size_t len, bool write)
 	REQUIRES(&dev->model, &dev->access)
@@ -379,9 +435,9 @@ static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
 	uint64_t deadline = clock_ns() + PEER_TIMEOUT_NS;
 	int r = -EIO;
 
-	if (!lock_until(&dev->model, deadline))
+	if (!mutex_lock_until(&dev->model, deadline))
 		return r;
-	if (lock_until(&dev->access, deadline)) {
+	if (mutex_lock_until(&dev->access, deadline)) {
 		r = peer_words(dev, index, off, buf, len, write);
 		mutex_unlock(&dev->access);
 	}

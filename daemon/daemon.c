@@ -82,14 +82,13 @@ static int daemon_add_device(struct daemon *d, const struct dev_conf *dc,
 		.override_arg = (void *)(uintptr_t)dc,
 		.fault = note_fault,
 		.fault_arg = d->journal,
+		.left = show_left,
+		.left_arg = d->tree,
 	};
 
 	bdf_format(&dc->bdf, name);
 	int r = machine_add(d->machine, &host, (unsigned int)dc->group, err);
 
-	if (r == 0)
-		r = show_device(d->tree,
-				&d->machine->dev[d->machine->n_devs - 1]);
 	if (r < 0)
 		log_err("%s at %s: %s", dc->ops->name, name,
 			err[0] ? err : strerror(-r));
@@ -111,6 +110,21 @@ static int daemon_add_devices(struct daemon *d, const struct conf *conf)
 	return 0;
 }
 
+/* Once all are there: how one can be reset depends on its neighbours. */
+static int daemon_show_devices(struct daemon *d)
+{
+	for (size_t i = 0; i < d->machine->n_devs; i++) {
+		const struct sv_dev *dev = d->machine->dev[i].dev;
+		int r = show_update(d->tree, dev);
+
+		if (r < 0) {
+			log_err("%s: %s", dev->name, strerror(-r));
+			return r;
+		}
+	}
+	return 0;
+}
+
 static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 {
 	int r = machine_new(&d->machine);
@@ -125,6 +139,8 @@ static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 	if (!d->journal)
 		return -ENOMEM;
 	r = daemon_add_devices(d, conf->devices);
+	if (r == 0)
+		r = daemon_show_devices(d);
 	if (r < 0)
 		return r;
 

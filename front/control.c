@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "front/dispatch.h"
+#include "front/plug.h"
 #include "lib/cleanup.h"
 #include "lib/proc.h"
 #include "lib/refuse.h"
@@ -67,16 +68,13 @@ static json_t *ls_mappings(struct sv_dev *dev)
 	return all;
 }
 
-static bool ls_bound(struct group *g, const struct sv_dev *dev)
+static const char *ls_driver(const struct sv_dev *dev)
 {
-	bool bound = false;
+	enum device_presence presence = atomic_load(&dev->presence);
 
-	mutex_lock(&g->lock);
-	for (size_t i = 0; i < g->n_members; i++)
-		if (g->member[i].dev == dev)
-			bound = g->member[i].bound;
-	mutex_unlock(&g->lock);
-	return bound;
+	if (presence == DEVICE_ABSENT || device_gone(dev))
+		return "unplugged";
+	return presence == DEVICE_UNBOUND ? "" : "vfio-pci";
 }
 
 static json_t *ls_device(const struct machine_dev *md)
@@ -90,9 +88,8 @@ static json_t *ls_device(const struct machine_dev *md)
 	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:[], s:o}", "bdf",
 			 md->dev->name, "model", md->dev->ops->name, "id", id,
 			 "class", class_code, "group", (int)md->group->id,
-			 "driver",
-			 ls_bound(md->group, md->dev) ? "vfio-pci" : "", "open",
-			 "mappings", ls_mappings(md->dev));
+			 "driver", ls_driver(md->dev), "open", "mappings",
+			 ls_mappings(md->dev));
 }
 
 static json_t *ls_container(const struct file *f, struct container *c)
@@ -143,7 +140,7 @@ static void ls_file(struct ls *ls, struct file *f)
 	}
 }
 
-static json_t *cmd_ls(struct request *req, const json_t *query)
+static json_t *cmd_ls(struct request *req, const json_t *query, int *ret_r)
 {
 	const struct server_conf *conf = server_conf(req->server);
 	struct ls ls = {req->server, json_array(), json_array()};
@@ -193,7 +190,7 @@ static json_t *refusals(const struct request *req)
 	return all;
 }
 
-static json_t *cmd_why(struct request *req, const json_t *query)
+static json_t *cmd_why(struct request *req, const json_t *query, int *ret_r)
 {
 	return json_pack("{s:o}", "refusals", refusals(req));
 }
@@ -234,7 +231,7 @@ static void report_device(json_t *lines, struct sv_dev *dev)
 			    dev->name, irq.untaken, irq.raised);
 }
 
-static json_t *cmd_report(struct request *req, const json_t *query)
+static json_t *cmd_report(struct request *req, const json_t *query, int *ret_r)
 {
 	const struct server_conf *conf = server_conf(req->server);
 	json_t *lines = json_array();
@@ -250,13 +247,39 @@ static json_t *cmd_report(struct request *req, const json_t *query)
 			 refusals(req));
 }
 
+/* NULL and the reason in @ret_r; an empty object is "done" */
+static json_t *plug_command(struct request *req, const json_t *query,
+			    int (*fn)(struct server *s, struct machine_dev *md),
+			    int *ret_r)
+{
+	const char *name = json_string_value(json_object_get(query, "device"));
+	struct machine_dev *md =
+		name ? machine_device(server_conf(req->server)->machine, name)
+		     : NULL;
+	int r = md ? fn(req->server, md)
+		   : refuse(ENODEV, "there is no device \"%s\"",
+			    name ? name : "");
+
+	*ret_r = r < 0 ? r : 0;
+	return r < 0 ? NULL : json_pack("{s:b}", "waiting", r == 0);
+}
+
+static json_t *cmd_unplug(struct request *req, const json_t *query, int *ret_r)
+{
+	return plug_command(req, query, plug_remove, ret_r);
+}
+
+static json_t *cmd_plug(struct request *req, const json_t *query, int *ret_r)
+{
+	return plug_command(req, query, plug_back, ret_r);
+}
+
 static const struct {
 	const char *cmd;
-	json_t *(*fn)(struct request *req, const json_t *query);
+	json_t *(*fn)(struct request *req, const json_t *query, int *ret_r);
 } commands[] = {
-	{"ls", cmd_ls},
-	{"why", cmd_why},
-	{"report", cmd_report},
+	{"ls", cmd_ls},		{"why", cmd_why},   {"report", cmd_report},
+	{"unplug", cmd_unplug}, {"plug", cmd_plug},
 };
 
 static int send_json(struct request *req, const json_t *reply)
@@ -283,8 +306,11 @@ static int run_command(struct request *req, const json_t *query)
 		if (strcmp(commands[i].cmd, cmd))
 			continue;
 
-		json_t *reply = commands[i].fn(req, query);
-		int r = reply ? send_json(req, reply) : -ENOMEM;
+		int r = -ENOMEM; /* what having no reply means */
+		json_t *reply = commands[i].fn(req, query, &r);
+
+		if (reply)
+			r = send_json(req, reply);
 
 		json_decref(reply);
 		return r;

@@ -89,6 +89,17 @@ int64_t sysfs_file_open(struct request *req, const char *path, bool cloexec);
 int64_t device_file_open(struct request *req, struct sv_dev *dev,
 			 struct group *group);
 
+/**
+ * get_hot_reset_info() - VFIO_DEVICE_GET_PCI_HOT_RESET_INFO
+ * pci_hot_reset() - VFIO_DEVICE_PCI_HOT_RESET
+ * ioeventfd() - VFIO_DEVICE_IOEVENTFD
+ *
+ * Return: kernel-semantics 3.7 and 3.8; or as req_*().
+ */
+int64_t get_hot_reset_info(struct request *req);
+int64_t pci_hot_reset(struct request *req);
+int64_t ioeventfd(struct request *req);
+
 /** container_node_stat(), group_node_stat() - SV_STAT of them, open or not */
 void container_node_stat(struct sv_stat *st);
 void group_node_stat(unsigned int id, struct sv_stat *st);

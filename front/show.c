@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Filling in struct tree_dev: front/show.h. */
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -51,20 +52,27 @@ static void show_resources(const struct sv_dev *dev, struct tree_resource *r)
 		IORESOURCE_MEM | IORESOURCE_READONLY | IORESOURCE_SIZEALIGN;
 }
 
-static const char *reset_methods(const struct sv_shape *shape)
+/* In Linux's order; NULL = none */
+static const char *reset_methods(const struct sv_dev *dev)
 {
-	bool flr = !shape->no_pcie && !shape->no_flr;
+	/* af_flr has a name of its own; the text is as long as it gets */
+	static const char *const text[3][2][2] = {
+		{{NULL, "bus"}, {"pm", "pm bus"}},
+		{{"flr", "flr bus"}, {"flr pm", "flr pm bus"}},
+		{{"af_flr", "af_flr bus"}, {"af_flr pm", "af_flr pm bus"}},
+	};
+	bool flr = device_has_flr(&dev->shape);
+	bool bus = !device_on_root_bus(dev) && dev->set->n <= 1;
 
-	if (flr)
-		return shape->no_soft_reset ? "flr bus" : "flr pm bus";
-	return shape->no_soft_reset ? "bus" : "pm bus";
+	return text[flr ? 1 + dev->shape.no_pcie : 0][!dev->shape.no_soft_reset]
+		   [bus];
 }
 
-int show_device(struct tree *tree, const struct machine_dev *md)
+static int add(struct tree *tree, const struct sv_dev *dev)
 {
-	const struct sv_shape *shape = &md->dev->shape;
+	const struct sv_shape *shape = &dev->shape;
 	struct tree_dev td = {
-		.bdf = md->dev->name,
+		.bdf = dev->name,
 		.vendor = shape->vendor,
 		.device = shape->device,
 		.subsys_vendor = shape->subsys_vendor ? shape->subsys_vendor
@@ -75,33 +83,40 @@ int show_device(struct tree *tree, const struct machine_dev *md)
 		.irq = shape->no_intx ? 0 : 11,
 		.link_speed = shape->no_pcie ? 0 : 1,
 		.link_width = shape->no_pcie ? 0 : 1,
-		.reset_methods = reset_methods(shape),
-		.group = (int)md->group->id,
+		.reset_methods = reset_methods(dev),
+		.group = (int)dev->group_id,
 		.bound = true,
 	};
 
-	show_resources(md->dev, td.resources);
+	show_resources(dev, td.resources);
+	return tree_add(tree, &td);
+}
+
+static int update(struct tree *tree, const struct sv_dev *dev)
+{
+	enum device_presence presence = atomic_load(&dev->presence);
+	int r;
+
+	if (presence == DEVICE_ABSENT || device_gone(dev)) {
+		r = tree_remove(tree, dev->name);
+		return r == -ENOENT ? 0 : r;
+	}
+	r = add(tree, dev);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	return tree_set_driver(tree, dev->name, presence <= DEVICE_LEAVING);
+}
+
+int show_update(struct tree *tree, const struct sv_dev *dev)
+{
 	pthread_mutex_lock(&turn);
-	int r = tree_add(tree, &td);
+	int r = update(tree, dev);
 
 	pthread_mutex_unlock(&turn);
 	return r;
 }
 
-int show_driver(struct tree *tree, const struct machine_dev *md, bool bound)
+void show_left(void *tree, struct sv_dev *dev)
 {
-	pthread_mutex_lock(&turn);
-	int r = tree_set_driver(tree, md->dev->name, bound);
-
-	pthread_mutex_unlock(&turn);
-	return r;
-}
-
-int show_remove(struct tree *tree, const struct machine_dev *md)
-{
-	pthread_mutex_lock(&turn);
-	int r = tree_remove(tree, md->dev->name);
-
-	pthread_mutex_unlock(&turn);
-	return r;
+	show_update(tree, dev);
 }

@@ -3,35 +3,18 @@
 #ifndef SOFTVFIO_FRONT_SHOW_H
 #define SOFTVFIO_FRONT_SHOW_H
 
-#include <stdbool.h>
-
-struct machine_dev;
+struct sv_dev;
 struct tree;
 
-/*
- * Context, for all three: any thread; they take turns under a lock of their
- * own, hold no other, and block on the file system.
- */
-
 /**
- * show_device() - Show it, bound to vfio-pci
+ * show_update() - Have the tree say whether it is there, and bound
+ * show_left() - The same, as device_host's @left; the tree is its argument
  *
- * Return: as tree_add(): 0; -EEXIST it is shown.
+ * Context: any thread; they take turns under a lock of their own, hold no
+ * other but the server's release lock, and block on the file system.
+ * Return: 0; -errno of the file system.
  */
-int show_device(struct tree *tree, const struct machine_dev *md);
-
-/**
- * show_driver() - vfio-pci was bound or unbound
- *
- * Return: as tree_set_driver(): 0; -ENOENT it is not shown.
- */
-int show_driver(struct tree *tree, const struct machine_dev *md, bool bound);
-
-/**
- * show_remove() - Not there any more
- *
- * Return: 0; -ENOENT it was not.
- */
-int show_remove(struct tree *tree, const struct machine_dev *md);
+int show_update(struct tree *tree, const struct sv_dev *dev);
+void show_left(void *tree, struct sv_dev *dev);
 
 #endif

@@ -29,7 +29,7 @@ static int64_t get_info(struct request *req)
 	if (r < 0)
 		return r;
 	info.flags = VFIO_DEVICE_FLAGS_PCI;
-	if (device_of_req(req)->resettable)
+	if (device_resettable(device_of_req(req)))
 		info.flags |= VFIO_DEVICE_FLAGS_RESET;
 	info.num_regions = VFIO_PCI_NUM_REGIONS;
 	info.num_irqs = IRQ_NUM;
@@ -300,18 +300,38 @@ static const struct ioctl_row device_rows[] = {
 	{VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", get_irq_info},
 	{VFIO_DEVICE_SET_IRQS, "VFIO_DEVICE_SET_IRQS", set_irqs},
 	{VFIO_DEVICE_RESET, "VFIO_DEVICE_RESET", reset},
+	{VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+	 "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", get_hot_reset_info},
+	{VFIO_DEVICE_PCI_HOT_RESET, "VFIO_DEVICE_PCI_HOT_RESET", pci_hot_reset},
+	{VFIO_DEVICE_IOEVENTFD, "VFIO_DEVICE_IOEVENTFD", ioeventfd},
 	{VFIO_DEVICE_FEATURE, "VFIO_DEVICE_FEATURE", feature},
 };
 
+/* What was unplugged answers nothing, to those who still hold it either. */
+static int check_there(const struct request *req)
+{
+	const struct sv_dev *dev = device_of_req(req);
+
+	return device_gone(dev) ? refuse(ENODEV, "%s was unplugged", dev->name)
+				: 0;
+}
+
 static int64_t device_ioctl(struct request *req)
 {
+	int r = check_there(req);
+
+	if (r < 0)
+		return r;
 	device_wake(device_of_req(req));
 	return dispatch_ioctl(req, device_rows, ARRAY_SIZE(device_rows));
 }
 
 static int64_t device_file_read(struct request *req, uint64_t pos, size_t count)
 {
-	int64_t r = device_read(device_of_req(req), pos, req->out, count);
+	int64_t r = check_there(req);
+
+	if (r == 0)
+		r = device_read(device_of_req(req), pos, req->out, count);
 
 	req->n_out = r > 0 ? (size_t)r : 0;
 	return r;
@@ -321,8 +341,9 @@ static int64_t device_file_write(struct request *req, uint64_t pos)
 {
 	size_t count;
 	const uint8_t *data = req_data(req, &count);
+	int r = check_there(req);
 
-	return device_write(device_of_req(req), pos, data, count);
+	return r < 0 ? r : device_write(device_of_req(req), pos, data, count);
 }
 
 static int64_t device_file_mmap(struct request *req)
@@ -331,16 +352,19 @@ static int64_t device_file_mmap(struct request *req)
 	struct sv_map map = {.n = 1};
 	bool trap;
 	int fd;
+	int r = check_there(req);
 
+	if (r < 0)
+		return r;
 	if (arg[2] & PROT_EXEC)
 		return refuse(EPERM, "mmap: a device cannot be mapped "
 				     "executable");
 
-	int r = device_mmap(device_of_req(req), req->file->serial,
-			    req->cred.pid, arg[0], arg[1],
-			    (arg[3] & MAP_TYPE) == MAP_SHARED ||
-				    (arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
-			    &map.offset, &trap, &fd);
+	r = device_mmap(device_of_req(req), req->file->serial, req->cred.pid,
+			arg[0], arg[1],
+			(arg[3] & MAP_TYPE) == MAP_SHARED ||
+				(arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
+			&map.offset, &trap, &fd);
 
 	if (r < 0)
 		return r;

@@ -26,7 +26,9 @@ static int64_t get_status(struct request *req)
 
 	if (r < 0)
 		return r;
-	group_get_status(group_of_req(req), &gs);
+	r = group_get_status(group_of_req(req), &gs);
+	if (r < 0)
+		return r;
 	/* always: no driver of the host's could have a member */
 	status.flags = VFIO_GROUP_FLAGS_VIABLE;
 	if (gs.container_set)
@@ -56,15 +58,15 @@ static int64_t set_container(struct request *req)
 	/* Linux looks at the group first, then at what kind of file it is */
 	struct group_status gs;
 
-	group_get_status(group_of_req(req), &gs);
+	r = group_get_status(group_of_req(req), &gs);
 	if (gs.container_set)
 		r = refuse(EINVAL, "SET_CONTAINER: the group has a container");
-	else if (!c)
+	else if (r == 0 && !c)
 		r = refuse(EBADFD,
 			   "SET_CONTAINER: descriptor %d is no "
 			   "container",
 			   number);
-	else
+	else if (r == 0)
 		r = group_set_container(group_of_req(req), c);
 	container_put(c);
 	server_put(f);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 
 #include "front/dispatch.h"
-#include "front/show.h"
+#include "front/plug.h"
 #include "front/tree.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
@@ -135,12 +135,10 @@ static int64_t driver_write(struct request *req, bool bind)
 
 	if (!md)
 		return refuse(ENODEV, "there is no device \"%s\"", name);
-	server_settle(req->server);
 
-	int r = group_bind(md->group, md->dev, bind);
+	int r = bind ? plug_bind(req->server, md)
+		     : plug_unbind(req->server, md);
 
-	if (r == 0)
-		r = show_driver(conf->tree, md, bind);
 	return r < 0 ? r : len;
 }
 
@@ -173,19 +171,14 @@ static int64_t new_id_write(struct request *req, struct machine_dev *md,
 static int64_t remove_write(struct request *req, struct machine_dev *md,
 			    uint64_t pos)
 {
-	const struct server_conf *conf = server_conf(req->server);
 	unsigned long n;
 	int len = written_number(req, &n);
 
 	if (len < 0 || n == 0)
 		return len;
-	server_settle(req->server);
 
-	int r = group_bind(md->group, md->dev, false);
+	int r = plug_remove(req->server, md);
 
-	if (r == -EBUSY)
-		return r;
-	r = show_remove(conf->tree, md);
 	return r < 0 ? r : len;
 }
 
@@ -198,12 +191,9 @@ static int64_t rescan_write(struct request *req, struct machine_dev *unused,
 
 	if (len < 0 || n == 0)
 		return len;
-	for (size_t i = 0; i < conf->machine->n_devs; i++) {
-		struct machine_dev *md = &conf->machine->dev[i];
-
-		if (show_device(conf->tree, md) == 0)
-			group_bind(md->group, md->dev, true);
-	}
+	/* what is there stays as it is, what is still held stays away */
+	for (size_t i = 0; i < conf->machine->n_devs; i++)
+		plug_back(req->server, &conf->machine->dev[i]);
 	return len;
 }
 
@@ -244,10 +234,22 @@ static const struct sysfs_row *sysfs_row(const char *path, bool of_device)
 	return NULL;
 }
 
+/* A file of a function that was removed outlives it, but for its descriptor. */
+static int check_there(const struct machine_dev *md)
+{
+	if (!md || (atomic_load(&md->dev->presence) != DEVICE_ABSENT &&
+		    !device_gone(md->dev)))
+		return 0;
+	return refuse(ENODEV, "%s is not there any more", md->dev->name);
+}
+
 static int64_t sysfs_read(struct request *req, uint64_t pos, size_t count)
 {
 	const struct sysfs_row *row = req->file->object;
+	int r = check_there(req->file->object2);
 
+	if (r < 0)
+		return r;
 	if (!row->read)
 		return refuse(EIO, "%s is write-only", req->file->what);
 	return row->read(req, req->file->object2, pos, count);
@@ -256,8 +258,9 @@ static int64_t sysfs_read(struct request *req, uint64_t pos, size_t count)
 static int64_t sysfs_write(struct request *req, uint64_t pos)
 {
 	const struct sysfs_row *row = req->file->object;
+	int r = check_there(req->file->object2);
 
-	return row->write(req, req->file->object2, pos);
+	return r < 0 ? r : row->write(req, req->file->object2, pos);
 }
 
 static void sysfs_row_stat(const struct sysfs_row *row,

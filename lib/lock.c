@@ -8,6 +8,7 @@
  * trylock. Locks may be released in any order.
  */
 #include <assert.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -16,7 +17,7 @@
 
 #ifdef SOFTVFIO_LOCK_RANKS
 
-#define HELD_MAX 16
+#define HELD_MAX 800 /* a hot reset: three of each function of a bus */
 
 struct held {
 	const void *lock;
@@ -126,6 +127,16 @@ void NO_TSA mutex_unlock(struct mutex *m)
 {
 	rank_pop(m);
 	pthread_mutex_unlock(&m->m);
+}
+
+bool NO_TSA mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
+{
+	while (!mutex_trylock(m)) {
+		if (clock_ns() > deadline_ns)
+			return false;
+		sched_yield();
+	}
+	return true;
 }
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank, const char *name)

@@ -52,8 +52,10 @@ enum lock_rank {
 	RANK_GROUP = 30,     /* one IOMMU group */
 	RANK_DEV_SET = 40,   /* devices that are reset together */
 	RANK_CONTAINER = 50, /* one container */
+	RANK_RESET = 55,     /* a function is being reset */
 	RANK_MODEL = 60,     /* a device model's own state */
 	RANK_ACCESS = 65,    /* one trapped access, while it is in the model */
+	RANK_IOEVENTFD = 67, /* the ioeventfds of one device */
 	RANK_IGATE = 70,     /* interrupt setup of one device */
 	RANK_MEMORY = 80,    /* memory_lock: may BARs be touched */
 	RANK_BAR = 90,	     /* one BAR's mappings */
@@ -88,6 +90,15 @@ void mutex_done(struct mutex *m);
 void mutex_lock(struct mutex *m) ACQUIRES(m);
 bool mutex_trylock(struct mutex *m) TRY_ACQUIRES(true, m);
 void mutex_unlock(struct mutex *m) RELEASES(m);
+
+/**
+ * mutex_lock_until() - trylock until it works or the deadline passes
+ * @deadline_ns: on the monotonic clock, see clock_ns()
+ *
+ * For a lock of a rank that is held already: it cannot deadlock, only fail.
+ */
+bool mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
+	TRY_ACQUIRES(true, m);
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank, const char *name);
 void rwlock_done(struct rwlock *l);

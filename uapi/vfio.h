@@ -126,6 +126,51 @@ static_assert(offsetof(struct vfio_irq_set, data) == 20, "vfio_irq_set");
 #define VFIO_IRQ_SET_ACTION_UNMASK  (1u << 4)
 #define VFIO_IRQ_SET_ACTION_TRIGGER (1u << 5)
 
+struct vfio_pci_dependent_device {
+	uint32_t group_id; /* or devid, of a function opened through its cdev */
+	uint16_t segment;
+	uint8_t bus;
+	uint8_t devfn;
+};
+static_assert(sizeof(struct vfio_pci_dependent_device) == 8,
+	      "vfio_pci_dependent_device");
+
+struct vfio_pci_hot_reset_info {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t count;
+	struct vfio_pci_dependent_device devices[];
+};
+static_assert(offsetof(struct vfio_pci_hot_reset_info, devices) == 12,
+	      "vfio_pci_hot_reset_info");
+
+struct vfio_pci_hot_reset {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t count;
+	int32_t group_fds[];
+};
+static_assert(offsetof(struct vfio_pci_hot_reset, group_fds) == 12,
+	      "vfio_pci_hot_reset");
+
+struct vfio_device_ioeventfd {
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t offset;
+	uint64_t data;
+	int32_t fd;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct vfio_device_ioeventfd) == 32,
+	      "vfio_device_ioeventfd");
+static_assert(offsetof(struct vfio_device_ioeventfd, reserved) == 28,
+	      "vfio_device_ioeventfd: what has to be there");
+#define VFIO_DEVICE_IOEVENTFD_8		(1u << 0)
+#define VFIO_DEVICE_IOEVENTFD_16	(1u << 1)
+#define VFIO_DEVICE_IOEVENTFD_32	(1u << 2)
+#define VFIO_DEVICE_IOEVENTFD_64	(1u << 3)
+#define VFIO_DEVICE_IOEVENTFD_SIZE_MASK 0xfu
+
 struct vfio_device_feature {
 	uint32_t argsz;
 	uint32_t flags;

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ioeventfds: an eventfd of the program's which, when signalled, has a fixed
+ * value written to a BAR, as VFIO_DEVICE_IOEVENTFD says.
+ */
+#ifndef SOFTVFIO_CORE_IOEVENTFD_H
+#define SOFTVFIO_CORE_IOEVENTFD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "core/watch.h"
+#include "lib/lock.h"
+
+#define IOEVENTFDS_MAX 1000 /* of one device: VFIO_PCI_IOEVENTFD_MAX */
+
+struct sv_dev;
+
+/** struct ioeventfd - One of them; a key of where and what, and an eventfd */
+struct ioeventfd {
+	TAILQ_ENTRY(ioeventfd) link;
+	/* immutable */
+	uint64_t id; /* never reused */
+	unsigned int bar;
+	uint64_t off;
+	uint64_t data;
+	size_t len;
+	int fd;	      /* our own copy */
+	bool pending; /* signalled; the device's thread has to write */
+};
+
+/** struct ioeventfds - Those of one device */
+struct ioeventfds {
+	struct mutex lock; /* everything below */
+	TAILQ_HEAD(, ioeventfd) list;
+	size_t n;
+	size_t n_pending;
+	uint64_t last_id;
+	int epfd; /* of the eventfds; watched itself; -1 before the first */
+	struct watch watch;
+};
+
+void ioeventfds_init(struct ioeventfds *io);
+
+/** ioeventfds_done() - The watcher has ended. Never initialised is fine */
+void ioeventfds_done(struct ioeventfds *io);
+
+/**
+ * struct ioeventfd_request - linux/vfio.h: struct vfio_device_ioeventfd
+ * @region: which region, as the offset says
+ * @off:    in the region
+ * @data:   what to write
+ * @len:    1, 2, 4 or 8 bytes
+ */
+struct ioeventfd_request {
+	uint64_t region;
+	uint64_t off;
+	uint64_t data;
+	size_t len;
+};
+
+/**
+ * ioeventfd_check() - Everything Linux checks before it looks for an equal one
+ *
+ * Context: any thread, lock-free.
+ * Return: 0; -EINVAL not in a BAR, or in the MSI-X table.
+ */
+int ioeventfd_check(const struct sv_dev *dev,
+		    const struct ioeventfd_request *req);
+
+/**
+ * ioeventfd_find() - Is there an equal one, or room for one more
+ *
+ * Context: takes the ioeventfd lock.
+ * Return: 0 there is room; -EEXIST; -ENOSPC.
+ */
+int ioeventfd_find(struct sv_dev *dev, const struct ioeventfd_request *req);
+
+/**
+ * ioeventfd_add() - One more
+ * @fd: an eventfd; the caller's, a copy is kept
+ *
+ * Context: takes the ioeventfd lock.
+ * Return: as ioeventfd_find(); -EMFILE; -ENOMEM, -ENOSPC of the host.
+ */
+int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
+		  int fd);
+
+/**
+ * ioeventfd_remove() - When it returns nothing is written any more
+ *
+ * Context: takes the ioeventfd lock, then the model lock.
+ * Return: 0; -ENODEV there is none like it.
+ */
+int ioeventfd_remove(struct sv_dev *dev, const struct ioeventfd_request *req);
+
+/**
+ * ioeventfd_run() - Make the writes that had to wait
+ *
+ * Context: the device's thread, model lock held; takes the ioeventfd lock.
+ * Return: whether there were any.
+ */
+bool ioeventfd_run(struct sv_dev *dev);
+
+/** ioeventfd_close() - The last close: all of them go */
+void ioeventfd_close(struct sv_dev *dev);
+
+#endif
