@@ -2,8 +2,9 @@
 /*
  * DOC: Theory of operation
  *
- * The eventfds of a device are in an epoll set of its own, which the one
- * watcher thread watches. It takes the signal and makes the write, when
+ * The eventfds of a device are in an epoll set of its own, each once, since the
+ * host limits how often one may be watched. The one watcher thread watches the
+ * set. It takes the signal and makes the write, when
  * memory_lock can be had at once. It never waits: when the lock is contended,
  * or the write is for the model and not for memory, the entry is marked and the
  * device's own thread makes the write. With decode off the write is dropped;
@@ -28,6 +29,7 @@ void ioeventfds_init(struct ioeventfds *io)
 {
 	mutex_init(&io->lock, RANK_IOEVENTFD, "ioeventfds");
 	TAILQ_INIT(&io->list);
+	TAILQ_INIT(&io->sources);
 	io->epfd = -1;
 }
 
@@ -107,39 +109,44 @@ int ioeventfd_find(struct sv_dev *dev, const struct ioeventfd_request *req)
 
 /* Signals */
 
-/* One was signalled. Returns whether the device's thread has to be told. */
-static bool signalled_locked(struct sv_dev *dev, uint64_t id)
+/* Returns whether the device's thread has to be told. */
+static bool write_locked(struct sv_dev *dev, struct ioeventfd *e)
 	REQUIRES(&dev->ioeventfds.lock)
 {
-	struct ioeventfds *io = &dev->ioeventfds;
-	struct ioeventfd *e;
-
-	TAILQ_FOREACH (e, &io->list, link)
-		if (e->id == id)
-			break;
-	if (!e)
-		return false;
-	evfd_drain(e->fd);
 	if (e->pending ||
 	    device_posted_write(dev, e->bar, e->off, &e->data, e->len, false))
 		return false;
 	e->pending = true;
-	io->n_pending++;
+	dev->ioeventfds.n_pending++;
 	return true;
 }
 
-/* All that can be told at once, so that two with one eventfd both are. */
+static bool signalled_locked(struct sv_dev *dev, uint64_t tag)
+	REQUIRES(&dev->ioeventfds.lock)
+{
+	struct ioeventfd *e;
+	bool kick = false;
+
+	TAILQ_FOREACH (e, &dev->ioeventfds.list, link) {
+		if (e->source->tag != tag)
+			continue;
+		evfd_drain(e->source->fd);
+		if (write_locked(dev, e))
+			kick = true;
+	}
+	return kick;
+}
+
 static void ioeventfd_event(void *opaque)
 {
 	struct sv_dev *dev = opaque;
-	struct ioeventfds *io = &dev->ioeventfds;
 	struct epoll_event ev[AT_ONCE];
 	bool kick = false;
 	int n;
 
 	do {
 		mutex_lock(&dev->ioeventfds.lock);
-		n = epoll_wait(io->epfd, ev, AT_ONCE, 0);
+		n = epoll_wait(dev->ioeventfds.epfd, ev, AT_ONCE, 0);
 		for (int i = 0; i < n; i++)
 			if (signalled_locked(dev, ev[i].data.u64))
 				kick = true;
@@ -205,22 +212,75 @@ static int watch_locked(struct sv_dev *dev) REQUIRES(&dev->ioeventfds.lock)
 	return r;
 }
 
-static int insert_locked(struct ioeventfds *io, struct ioeventfd *e)
+static struct ioeventfd_source *source_get_locked(struct ioeventfds *io,
+						  uint64_t id)
 	REQUIRES(&io->lock)
 {
+	struct ioeventfd_source *src;
+
+	TAILQ_FOREACH (src, &io->sources, link)
+		if (id && src->id == id) {
+			src->users++;
+			return src;
+		}
+	return NULL;
+}
+
+static void source_put_locked(struct ioeventfds *io,
+			      struct ioeventfd_source *src) REQUIRES(&io->lock)
+{
+	if (--src->users)
+		return;
+	epoll_ctl(io->epfd, EPOLL_CTL_DEL, src->fd, NULL);
+	TAILQ_REMOVE(&io->sources, src, link);
+	close(src->fd);
+	free(src);
+}
+
+static int source_new_locked(struct ioeventfds *io, uint64_t id, int fd,
+			     struct ioeventfd_source **ret_src)
+	REQUIRES(&io->lock)
+{
+	struct ioeventfd_source *src = calloc(1, sizeof(*src));
 	struct epoll_event ev = {.events = EPOLLIN};
 
-	e->id = ev.data.u64 = ++io->last_id;
+	if (!src)
+		return -ENOMEM;
+	src->id = id;
+	src->users = 1;
+	src->tag = ev.data.u64 = ++io->last_tag;
+	src->fd = fcntl(fd, F_DUPFD_CLOEXEC, COPY_MIN);
+
+	int r = src->fd < 0 ? -errno : 0;
+
+	if (r == 0 && epoll_ctl(io->epfd, EPOLL_CTL_ADD, src->fd, &ev) < 0) {
+		r = -errno;
+		close(src->fd);
+	}
+	if (r < 0) {
+		free(src);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&io->sources, src, link);
+	*ret_src = src;
+	return 0;
+}
+
+/* @e is listed, unless something was in the way. */
+static int insert_locked(struct ioeventfds *io, struct ioeventfd *e, int fd)
+	REQUIRES(&io->lock)
+{
+	uint64_t id = evfd_id(fd);
+	int r = 0;
+
+	e->source = source_get_locked(io, id);
+	if (!e->source)
+		r = source_new_locked(io, id, fd, &e->source);
+	if (r < 0)
+		return r;
 	TAILQ_INSERT_TAIL(&io->list, e, link);
 	io->n++;
-	if (epoll_ctl(io->epfd, EPOLL_CTL_ADD, e->fd, &ev) == 0)
-		return 0;
-
-	int r = -errno;
-
-	TAILQ_REMOVE(&io->list, e, link);
-	io->n--;
-	return r;
+	return 0;
 }
 
 int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
@@ -234,34 +294,26 @@ int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
 	e->off = req->off;
 	e->data = req->data;
 	e->len = req->len;
-	e->fd = fcntl(fd, F_DUPFD_CLOEXEC, COPY_MIN);
-	if (e->fd < 0) {
-		free(e);
-		return -errno;
-	}
 	mutex_lock(&dev->ioeventfds.lock);
 	int r = room_locked(&dev->ioeventfds, req);
 
 	if (r == 0)
 		r = watch_locked(dev);
 	if (r == 0)
-		r = insert_locked(&dev->ioeventfds, e);
+		r = insert_locked(&dev->ioeventfds, e, fd);
 	mutex_unlock(&dev->ioeventfds.lock);
-	if (r < 0) {
-		close(e->fd);
+	if (r < 0)
 		free(e);
-	}
 	return r;
 }
 
 static void unlink_locked(struct ioeventfds *io, struct ioeventfd *e)
 	REQUIRES(&io->lock)
 {
-	epoll_ctl(io->epfd, EPOLL_CTL_DEL, e->fd, NULL);
 	TAILQ_REMOVE(&io->list, e, link);
 	io->n--;
 	io->n_pending -= e->pending;
-	close(e->fd);
+	source_put_locked(io, e->source);
 	free(e);
 }
 

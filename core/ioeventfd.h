@@ -18,16 +18,25 @@
 
 struct sv_dev;
 
-/** struct ioeventfd - One of them; a key of where and what, and an eventfd */
+/** struct ioeventfd_source - An eventfd, once, however many are about it */
+struct ioeventfd_source {
+	TAILQ_ENTRY(ioeventfd_source) link;
+	/* immutable */
+	uint64_t tag; /* in the epoll set; never reused */
+	uint64_t id;  /* of the host's, 0 = unknown */
+	int fd;	      /* our own copy */
+	unsigned int users;
+};
+
+/** struct ioeventfd - One of them: where, what, and at whose signal */
 struct ioeventfd {
 	TAILQ_ENTRY(ioeventfd) link;
 	/* immutable */
-	uint64_t id; /* never reused */
+	struct ioeventfd_source *source;
 	unsigned int bar;
 	uint64_t off;
 	uint64_t data;
 	size_t len;
-	int fd;	      /* our own copy */
 	bool pending; /* signalled; the device's thread has to write */
 };
 
@@ -35,9 +44,10 @@ struct ioeventfd {
 struct ioeventfds {
 	struct mutex lock; /* everything below */
 	TAILQ_HEAD(, ioeventfd) list;
+	TAILQ_HEAD(, ioeventfd_source) sources;
 	size_t n;
 	size_t n_pending;
-	uint64_t last_id;
+	uint64_t last_tag;
 	int epfd; /* of the eventfds; watched itself; -1 before the first */
 	struct watch watch;
 };

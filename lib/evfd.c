@@ -147,3 +147,26 @@ int evfd_check(int fd)
 		return -EINVAL;
 	return 0;
 }
+
+uint64_t evfd_id(int fd)
+{
+	static const char key[] = "eventfd-id:";
+	char path[32], text[512];
+	int saved = errno;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	int info = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = info < 0 ? -1 : read(info, text, sizeof(text) - 1);
+
+	if (info >= 0)
+		close(info);
+	errno = saved;
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+
+	const char *at = strstr(text, key);
+
+	/* from 0 on, on the host */
+	return at ? strtoull(at + strlen(key), NULL, 10) + 1 : 0;
+}

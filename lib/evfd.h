@@ -7,6 +7,7 @@
 #define SOFTVFIO_LIB_EVFD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /**
  * evfd_signal() - Add one to an eventfd's counter
@@ -47,5 +48,12 @@ bool evfd_drain(int fd);
  * Return: 0; -EBADF no such descriptor; -EINVAL some other kind of file.
  */
 int evfd_check(int fd);
+
+/**
+ * evfd_id() - Two descriptors with one id are one eventfd
+ *
+ * Return: the host's number for it; 0 when it does not tell.
+ */
+uint64_t evfd_id(int fd);
 
 #endif

@@ -49,7 +49,7 @@ void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /** struct function - One PCI function the program was given */
 struct function {
-	char role[8]; /* edu, edu2, nvme, ram */
+	char role[8]; /* edu, edu2, nvme, ram, root */
 	char bdf[16];
 	int group;
 };
@@ -169,6 +169,8 @@ void test_memlock(void);
 void test_dma(void);
 void test_device(void);
 void test_feature(void);
+void test_hotreset(void);
+void test_ioeventfd(void);
 void test_region(void);
 void test_mmap(void);
 void test_config(void);

@@ -35,6 +35,7 @@ static const struct area {
 	{"config", test_config},       {"irq", test_irq},
 	{"intx", test_intx},	       {"msi", test_msi},
 	{"close", test_close},	       {"process", test_process},
+	{"hotreset", test_hotreset},   {"ioeventfd", test_ioeventfd},
 	{"memlock", test_memlock},
 };
 
@@ -44,7 +45,7 @@ static struct report {
 	unsigned int bad;
 } * report;
 
-static struct function functions[4];
+static struct function functions[5];
 static unsigned int n_functions;
 const char *self_path;
 
@@ -160,7 +161,8 @@ static int group_of(const char *bdf)
 /* "edu=0000:01:00.0" */
 static bool take_function(const char *arg)
 {
-	static const char *const roles[] = {"edu", "edu2", "nvme", "ram"};
+	static const char *const roles[] = {"edu", "edu2", "nvme", "ram",
+					    "root"};
 	const char *eq = strchr(arg, '=');
 
 	for (size_t i = 0; i < COUNT(roles) && eq; i++) {
