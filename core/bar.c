@@ -210,4 +210,6 @@ void bar_clear(struct bar *bar)
 	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)bar->len) < 0)
 		memset(bar->mem, 0, bar->len);
+	if (!bar->closed)
+		bar_empty_kept(bar);
 }

@@ -58,6 +58,7 @@ struct bar {
 
 	/* changed by bar_close() and bar_open(), memory_lock held for writing */
 	bool closed;
+	bool retained; /* kept has pages for all that is populated */
 	uint8_t *mem;  /* the contents: view, or kept_mem while closed */
 	uint8_t *seen; /* a bit for each page, all 0 but within bar_close() */
 

@@ -14,6 +14,9 @@
 int bar_make_kept(struct bar *bar);
 void bar_drop_kept(struct bar *bar);
 
+/** bar_empty_kept() - What was kept is not the contents any more */
+void bar_empty_kept(struct bar *bar);
+
 /** bar_guard_add(), bar_guard_remove() - a view that may be damaged */
 void bar_guard_add(struct bar *bar);
 void bar_guard_remove(struct bar *bar);

@@ -13,6 +13,10 @@
  * zeroes: there the file is looked at again until it holds no page that we do
  * not, and a page made after that last look (a microsecond) starts anew.
  *
+ * Pages once made for what is kept stay, up to a limit: making them anew takes
+ * longer than all the rest. Whatever is populated is kept each time, so none of
+ * them is ever out of date (bar_clear() empties both).
+ *
  * Opening writes the contents back in ascending order into a file that grows
  * behind them, and extends it to its full size last, so that nobody sees zeroes
  * instead. Between the two the contents are in a file of their own, made with
@@ -24,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -34,6 +39,7 @@
 #define PIPE_PAGES (PIPE_BYTES / PAGE)
 #define SMALL_LEN  (64u << 10) /* up to here all pages are held */
 #define LOOKS_MAX  4	       /* then the race is the program's */
+#define RETAIN_MAX (16u << 20) /* bytes of contents kept twice, for speed */
 
 int bar_make_kept(struct bar *bar)
 {
@@ -64,6 +70,15 @@ void bar_drop_kept(struct bar *bar)
 		munmap(bar->kept_mem, bar->len);
 	if (bar->kept >= 0)
 		close(bar->kept);
+}
+
+void bar_empty_kept(struct bar *bar)
+{
+	if (bar->kept < 0)
+		return;
+	fallocate(bar->kept, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		  (off_t)bar->len);
+	bar->retained = false;
 }
 
 static bool is_small(const struct bar *bar)
@@ -317,7 +332,7 @@ static size_t keep_stretch(struct bar *bar, int rd, const struct iovec *iov)
 	ssize_t n = 0;
 
 	/* where there are no pages yet, this makes them without zeroing */
-	while (!is_small(bar) && done < iov->iov_len && n >= 0) {
+	while (!bar->retained && done < iov->iov_len && n >= 0) {
 		n = splice(rd, NULL, bar->kept, &off, iov->iov_len - done, 0);
 		if (n == 0)
 			break;
@@ -374,12 +389,22 @@ void bar_close(struct bar *bar)
 	bar->mem = bar->kept_mem;
 }
 
+/* Pages that the daemon has not mapped are copied faster by the host. */
+static ssize_t put_back_some(struct bar *bar, uint64_t at, uint64_t len)
+{
+	off_t from = (off_t)at;
+	ssize_t n = 0;
+
+	if (!bar->retained && lseek(bar->memfd, from, SEEK_SET) == from)
+		n = sendfile(bar->memfd, bar->kept, &from, len);
+	return n > 0 ? n : pwrite(bar->memfd, bar->mem + at, len, (off_t)at);
+}
+
 /* Ascending, the file growing behind the data, so that nobody sees zeroes. */
 static void put_back(struct bar *bar, uint64_t at, uint64_t end)
 {
 	while (at < end) {
-		ssize_t n =
-			pwrite(bar->memfd, bar->mem + at, end - at, (off_t)at);
+		ssize_t n = put_back_some(bar, at, end - at);
 
 		if (n <= 0)
 			return;
@@ -387,29 +412,27 @@ static void put_back(struct bar *bar, uint64_t at, uint64_t end)
 	}
 }
 
-/* Those of a small BAR stay, to be written over by the next closing. */
-static void empty_kept(const struct bar *bar)
+/* To be written over by the next closing, or gone. */
+static void retain_or_empty(struct bar *bar, uint64_t bytes)
 {
-	if (!is_small(bar))
-		fallocate(bar->kept, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  0, (off_t)bar->len);
+	bar->retained = bytes && bytes <= RETAIN_MAX;
+	if (bytes > RETAIN_MAX)
+		bar_empty_kept(bar);
 }
 
 void bar_open(struct bar *bar)
 {
-	uint64_t at = 0, end;
-	bool any = false;
+	uint64_t at = 0, end, bytes = 0;
 
 	if (!bar->seen || !bar->closed)
 		return;
 	for (; next_extent(bar->kept, &at, &end); at = end) {
 		put_back(bar, at, end);
-		any = true;
+		bytes += end - at;
 	}
 	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)
 		return;
 	bar->closed = false;
 	bar->mem = bar->view;
-	if (any)
-		empty_kept(bar);
+	retain_or_empty(bar, bytes);
 }
