@@ -27,33 +27,42 @@ static bool bar_decodes(const struct sv_dev *dev, const struct bar *bar)
 	return bar->kind == SV_BAR_IO || config_memory_enabled(dev->config);
 }
 
+/* One access, as a bus makes it: others are at the same memory meanwhile. */
 static void memory_access(uint8_t *p, unsigned int size, bool write,
 			  uint64_t *val)
 {
 	switch (size) {
 	case 1:
 		if (write)
-			*(volatile uint8_t *)p = (uint8_t)*val;
+			__atomic_store_n((volatile uint8_t *)p, (uint8_t)*val,
+					 __ATOMIC_RELAXED);
 		else
-			*val = *(volatile uint8_t *)p;
+			*val = __atomic_load_n((volatile uint8_t *)p,
+					       __ATOMIC_RELAXED);
 		break;
 	case 2:
 		if (write)
-			*(volatile uint16_t *)p = (uint16_t)*val;
+			__atomic_store_n((volatile uint16_t *)p, (uint16_t)*val,
+					 __ATOMIC_RELAXED);
 		else
-			*val = *(volatile uint16_t *)p;
+			*val = __atomic_load_n((volatile uint16_t *)p,
+					       __ATOMIC_RELAXED);
 		break;
 	case 4:
 		if (write)
-			*(volatile uint32_t *)p = (uint32_t)*val;
+			__atomic_store_n((volatile uint32_t *)p, (uint32_t)*val,
+					 __ATOMIC_RELAXED);
 		else
-			*val = *(volatile uint32_t *)p;
+			*val = __atomic_load_n((volatile uint32_t *)p,
+					       __ATOMIC_RELAXED);
 		break;
 	default:
 		if (write)
-			*(volatile uint64_t *)p = *val;
+			__atomic_store_n((volatile uint64_t *)p, *val,
+					 __ATOMIC_RELAXED);
 		else
-			*val = *(volatile uint64_t *)p;
+			*val = __atomic_load_n((volatile uint64_t *)p,
+					       __ATOMIC_RELAXED);
 	}
 }
 
