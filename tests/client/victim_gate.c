@@ -304,7 +304,7 @@ static void storing_process(void *arg)
 		CHECK(!pthread_join(threads[i], NULL));
 }
 
-/* Waits until the other side has got something done since. */
+/* On one core nobody else would. */
 static void let_them_run(unsigned long i)
 {
 	if (i % 16 == 0)
