@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "core/config_space.h"
+#include "lib/sched.h"
 
 enum {
 	STATE_MEMORY = 1,
@@ -236,6 +237,7 @@ void config_reset(struct config *c)
 
 static bool state_has(const struct config *c, unsigned int bit)
 {
+	sched_point("config state");
 	return atomic_load_explicit(&c->state, memory_order_acquire) & bit;
 }
 

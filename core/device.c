@@ -24,6 +24,7 @@
 #include "lib/evfd.h"
 #include "lib/proto.h"
 #include "lib/refuse.h"
+#include "lib/sched.h"
 
 static void host_msi(void *opaque, unsigned int vectors)
 {
@@ -155,6 +156,7 @@ static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
 void device_cancel_dma(struct sv_dev *dev)
 {
 	atomic_fetch_add(&dev->dma.cancel, 1);
+	sched_point("cancel DMA");
 	mem_wake(&dev->dma);
 }
 
@@ -546,6 +548,7 @@ int device_reset(struct sv_dev *dev)
 void device_low_power_locked(struct sv_dev *dev, bool enter)
 {
 	atomic_store(&dev->low_power, enter);
+	sched_point("low power");
 	gate_update(dev);
 }
 

@@ -11,7 +11,6 @@
  * device that is not polled sleeps until it is kicked.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -21,6 +20,8 @@
 
 #include "core/devthread.h"
 #include "lib/lock.h"
+#include "lib/sched.h"
+#include "lib/thread.h"
 
 #define SPIN_NS	     20000
 #define SLEEP_MAX_NS 80000000
@@ -32,7 +33,7 @@ struct devthread {
 	bool polled;
 	bool spins; /* set by start */
 
-	pthread_t thread;
+	struct thread thread;
 	bool running; /* owner of start and stop */
 	_Atomic bool kicked;
 	_Atomic bool stop;
@@ -108,6 +109,7 @@ static void *devthread_main(void *arg)
 
 	prctl(PR_SET_TIMERSLACK, 1000ul);
 	while (!atomic_load(&t->stop)) {
+		sched_point("device thread");
 		bool kicked = atomic_exchange(&t->kicked, false);
 
 		if (t->run(t->opaque) || kicked)
@@ -122,11 +124,11 @@ int devthread_start(struct devthread *t, const char *name)
 {
 	atomic_store(&t->stop, false);
 	t->spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
-	if (pthread_create(&t->thread, NULL, devthread_main, t))
-		return -EAGAIN;
-	pthread_setname_np(t->thread, name);
-	t->running = true;
-	return 0;
+
+	int r = thread_start(&t->thread, name, devthread_main, t);
+
+	t->running = r == 0;
+	return r;
 }
 
 static void devthread_wake(struct devthread *t)
@@ -142,13 +144,15 @@ void devthread_stop(struct devthread *t)
 	if (!t->running)
 		return;
 	atomic_store(&t->stop, true);
+	sched_point("stop device thread");
 	devthread_wake(t);
-	pthread_join(t->thread, NULL);
+	thread_join(&t->thread);
 	t->running = false;
 }
 
 void devthread_kick(struct devthread *t)
 {
+	sched_point("kick");
 	if (!atomic_exchange(&t->kicked, true))
 		devthread_wake(t);
 }

@@ -22,6 +22,7 @@
 #include "core/ioas.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
+#include "lib/sched.h"
 
 #define AREA_REMOVED (1u << 31)
 #define FEW_AREAS    8 /* an access within so many allocates nothing */
@@ -391,15 +392,18 @@ static int unmap_locked(struct ioas *ioas, enum ioas_unmap_mode mode,
 /* Nobody finds the area any more; hurry those that did. */
 static void area_revoke(struct area *a)
 {
+	sched_point("revoke");
 	if (atomic_fetch_or(&a->users, AREA_REMOVED) == 0)
 		return;
 	atomic_store(&a->revoked, true);
+	sched_point("nudge");
 	for (size_t i = 0; i < a->n_segs; i++)
 		mem_nudge(a->seg[i].seg.mem);
 }
 
 static void area_wait_idle(struct ioas *ioas, struct area *a)
 {
+	sched_point("idle?");
 	if (atomic_load(&a->users) == AREA_REMOVED)
 		return;
 	mutex_lock(&ioas->idle_lock);
@@ -479,9 +483,11 @@ static void unpin(struct ioas *ioas, struct area **list, size_t n)
 {
 	bool last = false;
 
+	sched_point("unpin");
 	for (size_t i = 0; i < n; i++)
 		if (atomic_fetch_sub(&list[i]->users, 1) == (AREA_REMOVED | 1))
 			last = true;
+	sched_point("unpinned");
 	if (!last)
 		return;
 	mutex_lock(&ioas->idle_lock);

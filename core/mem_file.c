@@ -30,6 +30,7 @@
 
 #include "core/mem_impl.h"
 #include "lib/cleanup.h"
+#include "lib/sched.h"
 #include "lib/size.h"
 
 #define ORDERED_MAX 64 /* bytes copied word by word, see mem_write() */
@@ -236,6 +237,7 @@ static int file_copy(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 
 	if (off > map->len || len > map->len - off || (write && !f->write))
 		return -EIO;
+	sched_point("copy");
 	return copy_guarded(map->base + off, buf, len, write);
 }
 

@@ -51,6 +51,8 @@
 
 #include "core/mem_impl.h"
 #include "lib/cleanup.h"
+#include "lib/sched.h"
+#include "lib/thread.h"
 
 #define CHUNK	 (64u << 10) /* bytes of one job */
 #define POOL_MAX 8	     /* idle jobs kept for the next copy */
@@ -177,12 +179,15 @@ static void job_run(struct mm *mm, struct job *job)
 {
 	int expected = JOB_RUNNING;
 
+	sched_point("copy");
 	job->result = job_copy(mm->fd, job);
+	sched_point("copied");
 	if (!atomic_compare_exchange_strong(&job->state, &expected, JOB_DONE)) {
 		job_put(mm, job);
 		return;
 	}
 	/* a requester counts itself before it looks at the state again */
+	sched_point("job done");
 	if (atomic_load(&mm->n_waiting)) {
 		mutex_lock(&mm->lock);
 		cond_broadcast(&mm->done);
@@ -265,6 +270,7 @@ static int job_abandon_locked(struct mm *mm, struct job *job, int err)
 {
 	int state = JOB_RUNNING;
 
+	sched_point("abandon");
 	if (atomic_load(&job->state) == JOB_QUEUED) {
 		STAILQ_REMOVE(&mm->queue, job, job, link);
 		atomic_fetch_sub(&mm->n_queued, 1);
@@ -350,6 +356,7 @@ static int mm_copy_chunk(struct mm *mm, const struct mem_stop *stop,
 {
 	if (stopped(stop))
 		return -ECANCELED;
+	sched_point("job");
 
 	struct job *job = job_get(mm);
 
@@ -450,7 +457,7 @@ static struct mm *mm_alloc(void)
 static int worker_start(struct mm *mm)
 {
 	sigset_t all, before;
-	pthread_t thread;
+	struct thread thread;
 
 	if (atomic_fetch_add(&n_workers, 1) >= MEM_WORKERS_MAX) {
 		atomic_fetch_sub(&n_workers, 1);
@@ -458,16 +465,14 @@ static int worker_start(struct mm *mm)
 	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int err = pthread_create(&thread, NULL, worker_main, mm);
+	int r = thread_start(&thread, "softvfio-copy", worker_main, mm);
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (err) {
+	if (r < 0)
 		atomic_fetch_sub(&n_workers, 1);
-		return -EAGAIN;
-	}
-	pthread_setname_np(thread, "softvfio-copy");
-	pthread_detach(thread);
-	return 0;
+	else
+		thread_detach(&thread);
+	return r;
 }
 
 static int mm_new(int mem_fd, struct mm **ret_mm)

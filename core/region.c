@@ -10,6 +10,7 @@
 #include "core/device.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"
+#include "lib/sched.h"
 #include "lib/size.h"
 
 /* How long a peer's DMA tries for a model that is busy: a completion time-out.
@@ -242,6 +243,7 @@ static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
 
 void device_wake(struct sv_dev *dev)
 {
+	sched_point("wake");
 	if (!atomic_load(&dev->low_power))
 		return;
 	mutex_lock(&dev->model);

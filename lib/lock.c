@@ -11,9 +11,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "lib/lock.h"
+#include "lib/lock_impl.h"
 
 #ifdef SOFTVFIO_LOCK_RANKS
 
@@ -111,13 +110,13 @@ void mutex_done(struct mutex *m)
 void NO_TSA mutex_lock(struct mutex *m)
 {
 	rank_check(m->rank, m->name);
-	pthread_mutex_lock(&m->m);
+	impl_lock(m);
 	rank_push(m, m->rank, m->name);
 }
 
 bool NO_TSA mutex_trylock(struct mutex *m)
 {
-	if (pthread_mutex_trylock(&m->m))
+	if (!impl_trylock(m))
 		return false;
 	rank_push(m, m->rank, m->name);
 	return true;
@@ -126,7 +125,7 @@ bool NO_TSA mutex_trylock(struct mutex *m)
 void NO_TSA mutex_unlock(struct mutex *m)
 {
 	rank_pop(m);
-	pthread_mutex_unlock(&m->m);
+	impl_unlock(m);
 }
 
 bool NO_TSA mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
@@ -160,13 +159,13 @@ void rwlock_done(struct rwlock *l)
 void NO_TSA rwlock_read(struct rwlock *l)
 {
 	rank_check(l->rank, l->name);
-	pthread_rwlock_rdlock(&l->l);
+	impl_read(l);
 	rank_push(l, l->rank, l->name);
 }
 
 bool NO_TSA rwlock_tryread(struct rwlock *l)
 {
-	if (pthread_rwlock_tryrdlock(&l->l))
+	if (!impl_tryread(l))
 		return false;
 	rank_push(l, l->rank, l->name);
 	return true;
@@ -175,19 +174,19 @@ bool NO_TSA rwlock_tryread(struct rwlock *l)
 void NO_TSA rwlock_unread(struct rwlock *l)
 {
 	rank_pop(l);
-	pthread_rwlock_unlock(&l->l);
+	impl_unread(l);
 }
 
 void NO_TSA rwlock_write(struct rwlock *l)
 {
 	rank_check(l->rank, l->name);
-	pthread_rwlock_wrlock(&l->l);
+	impl_write(l);
 	rank_push(l, l->rank, l->name);
 }
 
 bool NO_TSA rwlock_trywrite(struct rwlock *l)
 {
-	if (pthread_rwlock_trywrlock(&l->l))
+	if (!impl_trywrite(l))
 		return false;
 	rank_push(l, l->rank, l->name);
 	return true;
@@ -196,7 +195,7 @@ bool NO_TSA rwlock_trywrite(struct rwlock *l)
 void NO_TSA rwlock_unwrite(struct rwlock *l)
 {
 	rank_pop(l);
-	pthread_rwlock_unlock(&l->l);
+	impl_unwrite(l);
 }
 
 void cond_init(struct cond *c)
@@ -216,34 +215,26 @@ void cond_done(struct cond *c)
 
 void cond_signal(struct cond *c)
 {
-	pthread_cond_signal(&c->c);
+	impl_signal(c);
 }
 
 void cond_broadcast(struct cond *c)
 {
-	pthread_cond_broadcast(&c->c);
+	impl_broadcast(c);
 }
 
 void NO_TSA cond_wait(struct cond *c, struct mutex *m)
 {
-	pthread_cond_wait(&c->c, &m->m);
+	impl_wait(c, m);
 }
 
 bool NO_TSA cond_wait_until(struct cond *c, struct mutex *m,
 			    uint64_t deadline_ns)
 {
-	struct timespec ts = {
-		.tv_sec = (time_t)(deadline_ns / 1000000000),
-		.tv_nsec = (long)(deadline_ns % 1000000000),
-	};
-
-	return pthread_cond_timedwait(&c->c, &m->m, &ts) == 0;
+	return impl_wait_until(c, m, deadline_ns);
 }
 
 uint64_t clock_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	return impl_clock();
 }
