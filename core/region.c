@@ -17,6 +17,8 @@
  * Waiting without end could deadlock two devices writing to each other. */
 #define PEER_TIMEOUT_NS 10000000
 
+#define MEMORY_OFF "%s BAR%u: touched with memory decode off"
+
 /*
  * Memory BARs are gated by COMMAND.MEMORY. Linux lets every access to an I/O
  * BAR through; with COMMAND.IO off it is the function that does not answer.
@@ -82,9 +84,23 @@ static void model_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 			       : UINT64_MAX;
 }
 
-/* One naturally aligned access; -EIO when decode is off. */
+/* May a program's load or store go ahead? Waits for who is changing that. */
+static bool device_gate_open(struct sv_dev *dev)
+{
+	rwlock_read(&dev->memory_lock);
+	bool open = dev->gate_open;
+
+	rwlock_unread(&dev->memory_lock);
+	return open;
+}
+
+/*
+ * One naturally aligned access; -EIO when decode is off, or @mapped and the
+ * gate closed. That is asked with the locks held that whoever turns either off
+ * waits for: an answer from before might be from before a close.
+ */
 static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
-		      unsigned int size, bool write, uint64_t *val)
+		      unsigned int size, bool write, bool mapped, uint64_t *val)
 {
 	struct bar *bar = &dev->bar[index];
 	int r = 0;
@@ -92,7 +108,7 @@ static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 	if (bar->access == SV_ACCESS_TRAP) {
 		mutex_lock(&dev->model);
 		mutex_lock(&dev->access);
-		if (bar_decodes(dev, bar))
+		if (mapped ? device_gate_open(dev) : bar_decodes(dev, bar))
 			model_access(dev, index, off, size, write, val);
 		else
 			r = -EIO;
@@ -101,7 +117,7 @@ static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 		return r;
 	}
 	rwlock_read(&dev->memory_lock);
-	if (bar_decodes(dev, bar))
+	if (mapped ? dev->gate_open : bar_decodes(dev, bar))
 		memory_access(bar->mem + off, size, write, val);
 	else
 		r = -EIO;
@@ -156,7 +172,7 @@ static int64_t bar_rw(struct sv_dev *dev, unsigned int index, uint64_t off,
 
 		if (write)
 			memcpy(&val, buf + done, size);
-		int r = bar_access(dev, index, off, size, write, &val);
+		int r = bar_access(dev, index, off, size, write, false, &val);
 
 		if (r < 0)
 			return refuse(EIO, "%s BAR%u: memory decode is off",
@@ -376,16 +392,6 @@ bool device_mapped(struct sv_dev *dev, uint64_t owner)
 	return false;
 }
 
-/* May a program's load or store go ahead? Waits for who is changing that. */
-static bool device_gate_open(struct sv_dev *dev)
-{
-	rwlock_read(&dev->memory_lock);
-	bool open = dev->gate_open;
-
-	rwlock_unread(&dev->memory_lock);
-	return open;
-}
-
 int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off)
 {
 	if (bar >= SV_NUM_BARS || off >= dev->bar[bar].len)
@@ -393,9 +399,7 @@ int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off)
 			      bar);
 	bool on = device_gate_open(dev);
 
-	return on ? 0
-		  : refuse(EFAULT, "%s BAR%u: touched with memory decode off",
-			   dev->name, bar);
+	return on ? 0 : refuse(EFAULT, MEMORY_OFF, dev->name, bar);
 }
 
 int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
@@ -409,15 +413,15 @@ int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 		return refuse(EFAULT, "%s: access outside BAR%u", dev->name,
 			      bar);
 	if (!device_gate_open(dev))
-		return refuse(EFAULT,
-			      "%s BAR%u: touched with memory decode off",
-			      dev->name, bar);
+		return refuse(EFAULT, MEMORY_OFF, dev->name, bar);
 	/* the rest of a sub-page BAR's page decodes nothing */
 	if (off >= dev->bar[bar].size) {
 		*val = UINT64_MAX;
 		return 0;
 	}
-	return bar_access(dev, bar, off, size, write, val) < 0 ? -EFAULT : 0;
+	return bar_access(dev, bar, off, size, write, true, val) < 0
+		       ? refuse(EFAULT, MEMORY_OFF, dev->name, bar)
+		       : 0;
 }
 
 static int peer_words(struct sv_dev *dev, unsigned int index, uint64_t off,
