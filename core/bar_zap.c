@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "core/bar_impl.h"
+#include "lib/sched.h"
 
 #define PIPE_BYTES (1u << 20) /* as long as an ordinary user may make one */
 #define PIPE_PAGES (PIPE_BYTES / PAGE)
@@ -375,8 +376,11 @@ void bar_close(struct bar *bar)
 
 	if (!bar->seen || bar->closed)
 		return;
+	sched_point("close: hold");
 	hold_contents(&h);
+	sched_point("close: truncate");
 	bar->closed = ftruncate(bar->memfd, 0) == 0; /* our own file: it is */
+	sched_point("close: keep");
 	for (size_t i = 0; i < h.n; i++) {
 		keep_batch(&h, h.batch[i]);
 		forget_seen(&h, h.batch[i]);
@@ -409,6 +413,7 @@ static void put_back(struct bar *bar, uint64_t at, uint64_t end)
 		if (n <= 0)
 			return;
 		at += (uint64_t)n;
+		sched_point("open: put back");
 	}
 }
 
@@ -430,6 +435,7 @@ void bar_open(struct bar *bar)
 		put_back(bar, at, end);
 		bytes += end - at;
 	}
+	sched_point("open: extend");
 	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)
 		return;
 	bar->closed = false;

@@ -37,7 +37,8 @@
 
 #define STEPS_MAX    200000 /* of a schedule: more, and it has no end */
 #define CHANGES_MAX  16
-#define LAST_MAX     48	    /* steps a report shows */
+#define LAST_MAX     48 /* steps a report shows */
+#define TIME_0	     1000000000
 #define STEP_NS	     1000   /* how long a step takes, in the schedule's time */
 #define IN_VAIN_NS   100000 /* and one that was in vain */
 #define EARLY	     128    /* one step in so many ends a timed wait early */
@@ -219,8 +220,8 @@ static SCHED_UNSEEN struct sched_thread *choose(bool stay)
 	if (!run.racing && stay && sched_self->state == SCHED_READY)
 		return sched_self;
 
-	struct sched_thread *t = run.racing && run.coin ? ready_random()
-							: ready_highest();
+	struct sched_thread *t =
+		run.racing && run.coin ? ready_random() : ready_highest();
 
 	if (t)
 		return t;
@@ -261,9 +262,8 @@ static SCHED_UNSEEN void take_turns(bool stay)
 static SCHED_UNSEEN void hash(const char *text)
 {
 	while (text && *text)
-		run.result.trace =
-			(run.result.trace ^ (unsigned char)*text++) *
-			0x100000001b3ull; /* FNV-1a */
+		run.result.trace = (run.result.trace ^ (unsigned char)*text++) *
+				   0x100000001b3ull; /* FNV-1a */
 }
 
 static SCHED_UNSEEN void record(const char *where, const char *object)
@@ -275,6 +275,8 @@ static SCHED_UNSEEN void record(const char *where, const char *object)
 	sched_self->object = object;
 	if (run.all_steps > STEPS_MAX)
 		sched_fail("%u steps, and no end", STEPS_MAX);
+	if (!run.racing)
+		return;
 	hash(sched_self->name);
 	hash(where);
 	hash(object);
@@ -453,6 +455,7 @@ SCHED_UNSEEN void sched_race(bool on)
 	run.racing = on;
 	if (!on)
 		return;
+	run.now = TIME_0;
 	run.coin = run.conf.seed % 4 == 0;
 	run.n_changes = run.conf.changes ? below(run.conf.changes + 1) : 0;
 	if (run.n_changes > CHANGES_MAX)
@@ -468,7 +471,7 @@ static SCHED_UNSEEN void run_begin(const struct sched_conf *conf)
 	memset(&run, 0, sizeof(run));
 	run.conf = *conf;
 	run.random = conf->seed;
-	run.now = 1000000000;
+	run.now = TIME_0;
 	run.result.trace = 0xcbf29ce484222325ull;
 	*first = (struct sched_thread){
 		.made = true,

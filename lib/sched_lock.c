@@ -186,7 +186,8 @@ SCHED_UNSEEN void impl_broadcast(struct cond *c)
 }
 
 /* To wait and to let the lock go is one step. True: woken, false: late. */
-static SCHED_UNSEEN bool wait_for(struct cond *c, struct mutex *m, uint64_t deadline)
+static SCHED_UNSEEN bool wait_for(struct cond *c, struct mutex *m,
+				  uint64_t deadline)
 {
 	sched_step("wait", m->name);
 	sched_wait_begin(SCHED_WAIT_COND, c, m->name, deadline);
@@ -208,7 +209,7 @@ SCHED_UNSEEN void impl_wait(struct cond *c, struct mutex *m)
 }
 
 SCHED_UNSEEN bool impl_wait_until(struct cond *c, struct mutex *m,
-			    uint64_t deadline_ns)
+				  uint64_t deadline_ns)
 {
 	struct timespec ts = {
 		.tv_sec = (time_t)(deadline_ns / NS_PER_S),
@@ -251,13 +252,14 @@ SCHED_UNSEEN void *sched_thread_main(void *arg)
 	return NULL;
 }
 
-static SCHED_UNSEEN int start_on_host(struct thread *t, void *(*fn)(void *arg), void *arg)
+static SCHED_UNSEEN int start_on_host(struct thread *t, void *(*fn)(void *arg),
+				      void *arg)
 {
 	return pthread_create(&t->id, NULL, fn, arg) ? -EAGAIN : 0;
 }
 
-SCHED_UNSEEN int thread_start(struct thread *t, const char *name, void *(*fn)(void *arg),
-		 void *arg)
+SCHED_UNSEEN int thread_start(struct thread *t, const char *name,
+			      void *(*fn)(void *arg), void *arg)
 {
 	if (!sched_self)
 		return start_on_host(t, fn, arg);
