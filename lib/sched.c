@@ -314,6 +314,12 @@ SCHED_UNSEEN void sched_yield_turn(void)
 	take_turns(false);
 }
 
+SCHED_UNSEEN void sched_rest(void)
+{
+	record("rest", NULL);
+	sched_yield_turn();
+}
+
 SCHED_UNSEEN uint64_t sched_now(void)
 {
 	return run.now += STEP_NS;

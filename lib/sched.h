@@ -75,6 +75,9 @@ void sched_run(const struct sched_conf *conf, void (*fn)(void *arg), void *arg,
  */
 void sched_race(bool on);
 
+/** sched_rest() - The others first, as if this one slept. Context: a test */
+void sched_rest(void);
+
 /** sched_random() - The next number of the seed's, for choices of a test */
 uint64_t sched_random(void);
 

@@ -234,6 +234,14 @@ void rig_race(const struct actor *actors, size_t n)
 	sched_race(false);
 }
 
+void linger(const char *what)
+{
+	for (unsigned int i = 0; i < 4; i++)
+		sched_point(what);
+	if (sched_random() % 2)
+		sched_rest();
+}
+
 /* --- what is known about decode --- */
 
 void gate_begin(struct rig_dev *rd)
@@ -314,6 +322,17 @@ void flr(struct rig_dev *rd)
 	sched_point("request: DEVCTL");
 	sched_expect(device_write(rd->dev, CONFIG(EXP_DEVCTL), &val, 2) == 2,
 		     "DEVCTL");
+	sched_point("answer");
+}
+
+void intx_disable(struct rig_dev *rd, bool disable)
+{
+	uint8_t val = disable ? PCI_COMMAND_INTX_DISABLE >> 8 : 0;
+
+	sched_point("request: DisINTx");
+	sched_expect(device_write(rd->dev, CONFIG(PCI_COMMAND + 1), &val, 1) ==
+			     1,
+		     "DisINTx");
 	sched_point("answer");
 }
 

@@ -96,6 +96,13 @@ struct actor {
 /** rig_race() - All of them at once, to their ends */
 void rig_race(const struct actor *actors, size_t n);
 
+/**
+ * linger() - Give others the time to do what they must not, now that @what
+ *
+ * Half of the time it takes until they have ended or wait for something.
+ */
+void linger(const char *what);
+
 /** gate_begin(), gate_end() - Around what changes decode; @off: +1, -1, or 0 */
 void gate_begin(struct rig_dev *rd);
 void gate_end(struct rig_dev *rd, int off);
@@ -120,6 +127,7 @@ void gate_check_quiet(struct rig_dev *rd);
 void command(struct rig_dev *rd, bool memory);
 void power(struct rig_dev *rd, unsigned int state);
 void flr(struct rig_dev *rd);
+void intx_disable(struct rig_dev *rd, bool disable);
 
 /** struct prog - A program's mapping of a BAR */
 struct prog {
@@ -177,16 +185,24 @@ void seen(enum rig_seen what);
 /** saw() - Did it happen at all? A race that never gets there tests nothing */
 void saw(enum rig_seen what, const char *text);
 
-extern const struct scenario scenario_gate;
-extern const struct scenario scenario_reset;
-extern const struct scenario scenario_d3hot;
-extern const struct scenario scenario_low_power;
-extern const struct scenario scenario_wake;
-extern const struct scenario scenario_close;
-extern const struct scenario scenario_peers;
-extern const struct scenario scenario_unmap;
-extern const struct scenario scenario_unmap_mm;
-extern const struct scenario scenario_msi;
-extern const struct scenario scenario_intx;
+/* All there are; tests/sched/meson.build has them too. */
+#define SCENARIOS(X)                                                           \
+	X(gate)                                                                \
+	X(gate_reset)                                                          \
+	X(reset)                                                               \
+	X(d3hot)                                                               \
+	X(writers)                                                             \
+	X(low_power)                                                           \
+	X(wake)                                                                \
+	X(close)                                                               \
+	X(peers)                                                               \
+	X(unmap)                                                               \
+	X(unmap_mm)                                                            \
+	X(msi)                                                                 \
+	X(intx)
+
+#define DECLARED(name) extern const struct scenario scenario_##name;
+SCENARIOS(DECLARED)
+#undef DECLARED
 
 #endif

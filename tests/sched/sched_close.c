@@ -81,8 +81,7 @@ static void *close_and_open(void *arg)
 	sched_expect(!config_bus_master(g.rd->dev->config) || g.rd->dev->ioas,
 		     "a closed function is bus master");
 	before = rig_contents(g.rd, BAR_PERSISTENT, 0x10);
-	for (unsigned int i = 0; i < 4; i++)
-		sched_point("closed");
+	linger("closed");
 	sched_expect(before == rig_contents(g.rd, BAR_PERSISTENT, 0x10),
 		     "the contents of a closed function change");
 	sched_expect(device_mapped(g.rd->dev, OWNER_KEPT),

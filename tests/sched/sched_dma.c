@@ -34,8 +34,12 @@ static int dma(struct rig_dev *rd, uint64_t iova, uint32_t val)
 {
 	sched_point("DMA");
 	mutex_lock(&rd->dev->model);
+	uint64_t start = clock_ns();
 	int r = sv_dma_write(rd->dev, iova, &val, sizeof(val));
 
+	/* nothing here takes its time, but for one that is not woken */
+	sched_expect(clock_ns() - start < MEM_GRACE_NS,
+		     "DMA ends by a time-out");
 	mutex_unlock(&rd->dev->model);
 	return r;
 }
@@ -96,7 +100,7 @@ static void *toggle(void *arg)
 		gate_begin(rd);
 		command(rd, false);
 		gate_end(rd, 1);
-		sched_point("off");
+		linger("off");
 		gate_begin(rd);
 		command(rd, true);
 		gate_end(rd, -1);
@@ -173,8 +177,7 @@ static void *unmap(void *arg)
 		gate_end(g.rd, 1);
 		uint32_t before = *memory;
 
-		for (unsigned int n = 0; n < 4; n++)
-			sched_point("unmapped");
+		linger("unmapped");
 		sched_expect(*memory == before,
 			     "memory changes after it was unmapped");
 		gate_begin(g.rd);

@@ -5,15 +5,17 @@
  *
  * After each disable has returned, what the device sees does not change, no
  * store that retired is missing, and no access gets through; while decode is on
- * all of them do.
+ * all of them do. gate-reset: the same with resets, by which nobody is to have
+ * the gate opened, and memory that survives them.
  */
 #include <string.h>
 
 #include "rig.h"
 
-#define STORERS 2
-#define STORES	3
-#define ROUNDS	2
+#define STORERS	      2
+#define STORES	      3
+#define ROUNDS	      2
+#define TRANSFER_SLOT 0x800
 
 struct storer {
 	struct prog prog;
@@ -25,6 +27,7 @@ static struct {
 	struct rig rig;
 	struct rig_dev *rd;
 	struct storer storer[STORERS];
+	unsigned int bar; /* that they store to */
 } g;
 
 static void *store(void *arg)
@@ -65,33 +68,40 @@ static void *transfer(void *arg)
 	for (unsigned int i = 0; i < 3; i++) {
 		struct gate_view before = gate_look(g.rd);
 		uint32_t val;
-		int64_t r = i == 0   ? rig_pwrite(g.rd, BAR_DIRECT, 0x800, 1)
-			    : i == 1 ? rig_pread(g.rd, BAR_DIRECT, 0x800, &val)
-				     : rig_pread(g.rd, BAR_TRAP, 8, &val);
+		int64_t r =
+			i == 0 ? rig_pwrite(g.rd, BAR_DIRECT, TRANSFER_SLOT, 1)
+			: i == 1 ? rig_pread(g.rd, BAR_DIRECT, TRANSFER_SLOT,
+					     &val)
+				 : rig_pread(g.rd, BAR_TRAP, 8, &val);
 
 		gate_check(g.rd, &before, r == 4, "a transfer");
 	}
 	return NULL;
 }
 
-static void look(uint32_t words[STORERS + 1])
+#define WORDS (STORERS + 2)
+
+static void look(uint32_t words[WORDS])
 {
 	for (unsigned int i = 0; i < STORERS; i++)
-		words[i] = rig_contents(g.rd, BAR_DIRECT, g.storer[i].off);
+		words[i] = rig_contents(g.rd, g.bar, g.storer[i].off);
+	words[STORERS] = words[STORERS + 1] = 0;
+	if (g.bar != BAR_DIRECT)
+		return; /* a reset clears these */
 	words[STORERS] = rig_contents(g.rd, BAR_DIRECT, BURST_SLOT);
+	words[STORERS + 1] = rig_contents(g.rd, BAR_DIRECT, TRANSFER_SLOT);
 }
 
 static void check_disabled(void)
 {
-	uint32_t before[STORERS + 1], after[STORERS + 1];
+	uint32_t before[WORDS], after[WORDS];
 
 	look(before);
 	for (unsigned int i = 0; i < STORERS; i++)
 		sched_expect(before[i] >= atomic_load(&g.storer[i].retired),
 			     "a store of %u retired, the device has %u",
 			     atomic_load(&g.storer[i].retired), before[i]);
-	for (unsigned int i = 0; i < 4; i++)
-		sched_point("disabled");
+	linger("disabled");
 	look(after);
 	sched_expect(!memcmp(before, after, sizeof(before)),
 		     "the contents change while decode is off");
@@ -111,19 +121,33 @@ static void *toggle(void *arg)
 	return NULL;
 }
 
-static void gate(void *arg)
+static void begin(unsigned int bar, const uint64_t offs[STORERS])
 {
-	static const uint64_t offs[STORERS] = {0x10, 0x1010};
-
 	rig_begin(&g.rig, 1);
 	g.rd = &g.rig.dev[0];
+	g.bar = bar;
 	for (unsigned int i = 0; i < STORERS; i++) {
-		prog_map(&g.storer[i].prog, g.rd, BAR_DIRECT, i);
+		prog_map(&g.storer[i].prog, g.rd, bar, i);
 		g.storer[i].off = offs[i];
 		atomic_store(&g.storer[i].retired, 0);
 	}
+	if (bar == BAR_PERSISTENT)
+		for (unsigned int i = 0; i < STORERS; i++)
+			prog_store(&g.storer[i].prog, offs[i], 0);
+}
 
-	const struct actor actors[] = {
+static void end(void)
+{
+	gate_check_quiet(g.rd);
+	for (unsigned int i = 0; i < STORERS; i++)
+		prog_unmap(&g.storer[i].prog);
+	rig_end(&g.rig);
+}
+
+static void gate(void *arg)
+{
+	static const uint64_t offs[STORERS] = {0x10, 0x1010};
+	static const struct actor actors[] = {
 		{"toggler", toggle, NULL},
 		{"storer1", store, &g.storer[0]},
 		{"storer2", store, &g.storer[1]},
@@ -131,11 +155,35 @@ static void gate(void *arg)
 		{"reader", transfer, NULL},
 	};
 
+	begin(BAR_DIRECT, offs);
 	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
-	gate_check_quiet(g.rd);
-	for (unsigned int i = 0; i < STORERS; i++)
-		prog_unmap(&g.storer[i].prog);
-	rig_end(&g.rig);
+	end();
+}
+
+static void *reset(void *arg)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		sched_point("request: RESET");
+		sched_expect(device_reset(g.rd->dev) == 0, "RESET");
+		sched_point("answer");
+	}
+	return NULL;
+}
+
+static void gate_reset(void *arg)
+{
+	static const uint64_t offs[STORERS] = {0x10, 0x810};
+	static const struct actor actors[] = {
+		{"toggler", toggle, NULL},
+		{"storer1", store, &g.storer[0]},
+		{"storer2", store, &g.storer[1]},
+		{"trapper", trap, NULL},
+		{"resetter", reset, NULL},
+	};
+
+	begin(BAR_PERSISTENT, offs);
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
+	end();
 }
 
 static void finish(bool all)
@@ -149,3 +197,5 @@ static void finish(bool all)
 }
 
 const struct scenario scenario_gate = {"gate", gate, finish, 250, false};
+const struct scenario scenario_gate_reset = {"gate-reset", gate_reset, finish,
+					     350, false};

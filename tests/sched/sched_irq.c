@@ -115,13 +115,11 @@ static void change_msi(int to)
 	sched_expect(r == 0, "SET_IRQS MSI: %s", strerror(-r));
 	atomic_store(&g.current, to);
 	atomic_fetch_add(&g.rd->epoch, 1);
-	for (unsigned int i = 0; i < 12; i++)
-		sched_point("set");
+	linger("set");
 	if (before < 0)
 		return;
 	g.got[before] += drain(g.fd[before]);
-	for (unsigned int i = 0; i < 4; i++)
-		sched_point("taken away");
+	linger("taken away");
 	sched_expect(!drain(g.fd[before]),
 		     "an eventfd is signalled after it was taken away");
 }
@@ -142,9 +140,11 @@ static void msi(void *arg)
 		{"raiser", raise_msi, NULL},
 		{"resetter", reset, NULL},
 	};
+	struct irq_stats before, after;
 	uint64_t all = 0;
 
 	begin();
+	irq_get_stats(g.irq, &before);
 	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	for (unsigned int i = 0; i < FDS; i++) {
 		g.got[i] += drain(g.fd[i]);
@@ -156,6 +156,14 @@ static void msi(void *arg)
 		if (g.want[i])
 			seen(SEEN_A);
 	}
+	irq_get_stats(g.irq, &after);
+	/* never a moment without an eventfd, and none of one that is closed */
+	sched_expect(after.untaken == before.untaken &&
+			     after.raised - before.raised == all,
+		     "%llu signals were sent, %llu to nobody; %llu came",
+		     (unsigned long long)(after.raised - before.raised),
+		     (unsigned long long)(after.untaken - before.untaken),
+		     (unsigned long long)all);
 	sched_expect(all <= RAISES, "%llu signals of %u",
 		     (unsigned long long)all, RAISES);
 	rig_end(&g.rig);
@@ -208,8 +216,7 @@ static void *set_intx(void *arg)
 	intx_unmask();
 	sched_expect(set_irqs(IRQ_INTX, TRIGGER_NONE, 0, NULL) == 0, "off");
 	g.got[0] += drain(g.fd[0]);
-	for (unsigned int i = 0; i < 4; i++)
-		sched_point("off");
+	linger("off");
 	sched_expect(!drain(g.fd[0]), "a signal after INTx was turned off");
 	intx_on();
 	intx_unmask();

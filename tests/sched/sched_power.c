@@ -2,14 +2,15 @@
 /*
  * Power under everybody who may touch a BAR. d3hot: PMCSR by configuration
  * writes. low-power: LOW_POWER_ENTRY, left by exit, or woken by a transfer,
- * with a reset in between, which must not open the gate. wake: several
- * transfers at once find it asleep; it wakes once, and says so once.
+ * with a reset in between, which must not open the gate. writers: COMMAND and
+ * PMCSR at once; what they leave behind fits together. wake: several transfers at once find it asleep; it wakes once, and says so once.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/irq_impl.h"
 #include "rig.h"
 
 #define ROUNDS 2
@@ -18,9 +19,8 @@ static struct {
 	struct rig rig;
 	struct rig_dev *rd;
 	struct prog prog;
-	int wakeup; /* the program's eventfd */
-	atomic_uint entries;
-	bool transfers_wake;
+	int wakeup;  /* the program's eventfd */
+	bool sleeps; /* for good */
 } g;
 
 static void *store(void *arg)
@@ -67,17 +67,11 @@ static void *reset(void *arg)
 	return NULL;
 }
 
-static void stay_off(void)
-{
-	for (unsigned int i = 0; i < 4; i++)
-		sched_point("off");
-}
-
 static void begin(void)
 {
 	rig_begin(&g.rig, 1);
 	g.rd = &g.rig.dev[0];
-	atomic_store(&g.entries, 0);
+	g.sleeps = false;
 	prog_map(&g.prog, g.rd, BAR_DIRECT, 1);
 }
 
@@ -105,7 +99,7 @@ static void *toggle_d3hot(void *arg)
 		gate_begin(g.rd);
 		power(g.rd, 3);
 		gate_end(g.rd, 1);
-		stay_off();
+		linger("off");
 		gate_begin(g.rd);
 		power(g.rd, 0);
 		gate_end(g.rd, -1);
@@ -129,6 +123,69 @@ static void d3hot(void *arg)
 
 const struct scenario scenario_d3hot = {"d3hot", d3hot, finish, 200, false};
 
+/* --- writers --- */
+
+static void *write_power(void *arg)
+{
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		power(g.rd, 3);
+		power(g.rd, 0);
+	}
+	power(g.rd, sched_random() % 2 ? 3 : 0);
+	return NULL;
+}
+
+static void *write_command(void *arg)
+{
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		command(g.rd, false);
+		command(g.rd, true);
+	}
+	command(g.rd, sched_random() % 2);
+	return NULL;
+}
+
+static void *write_disintx(void *arg)
+{
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		intx_disable(g.rd, sched_random() % 2);
+	return NULL;
+}
+
+static void NO_TSA check_disintx(void)
+{
+	sched_expect(g.rd->dev->irq->disabled ==
+			     config_intx_disabled(g.rd->dev->config),
+		     "DisINTx is %s, interrupts think otherwise",
+		     config_intx_disabled(g.rd->dev->config) ? "set" : "clear");
+}
+
+static void *store_anyhow(void *arg)
+{
+	for (uint32_t i = 1; i <= 4; i++)
+		seen(prog_store(&g.prog, 0x10, i) ? SEEN_LANDED : SEEN_REFUSED);
+	return NULL;
+}
+
+static void writers(void *arg)
+{
+	static const struct actor actors[] = {
+		{"power", write_power, NULL},
+		{"command", write_command, NULL},
+		{"disintx1", write_disintx, NULL},
+		{"disintx2", write_disintx, NULL},
+		{"storer", store_anyhow, NULL},
+	};
+
+	begin();
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
+	check_disintx();
+	end();
+}
+
+const struct scenario scenario_writers = {"writers", writers, finish, 250,
+					  false};
+
 /* --- low-power --- */
 
 static void enter(int wakeup)
@@ -138,7 +195,6 @@ static void enter(int wakeup)
 	int r = device_low_power(g.rd->dev, true, wakeup);
 
 	sched_expect(r == 0, "LOW_POWER_ENTRY: %s", strerror(-r));
-	atomic_fetch_add(&g.entries, 1);
 	sched_point("answer");
 }
 
@@ -149,7 +205,7 @@ static void *toggle_low_power(void *arg)
 	gate_begin(g.rd);
 	enter(dup(g.wakeup));
 	gate_end(g.rd, 1);
-	stay_off();
+	linger("off");
 	gate_begin(g.rd);
 	rig_pread(g.rd, BAR_DIRECT, 0, &val); /* wakes it */
 	gate_end(g.rd, -1);
@@ -157,7 +213,7 @@ static void *toggle_low_power(void *arg)
 	gate_begin(g.rd);
 	enter(-1);
 	gate_end(g.rd, 1);
-	stay_off();
+	linger("off");
 	gate_begin(g.rd);
 	sched_point("request: LOW_POWER_EXIT");
 	device_low_power(g.rd->dev, false, -1);
@@ -197,22 +253,18 @@ const struct scenario scenario_low_power = {"low-power", low_power, finish, 200,
 
 /* --- wake --- */
 
-static void *sleep_on(void *arg)
+/* The second time it is not to be woken. */
+static void *sleep_twice(void *arg)
 {
-	for (unsigned int i = 0; i < ROUNDS; i++) {
-		int fd = dup(g.wakeup);
+	enter(dup(g.wakeup));
+	linger("asleep");
+	sched_point("request: LOW_POWER_ENTRY");
+	int r = device_low_power(g.rd->dev, true, -1);
 
-		sched_point("request: LOW_POWER_ENTRY");
-		int r = device_low_power(g.rd->dev, true, fd);
-
-		sched_expect(r == 0 || r == -EINVAL, "LOW_POWER_ENTRY: %s",
-			     strerror(-r));
-		if (r == 0)
-			atomic_fetch_add(&g.entries, 1);
-		else
-			close(fd);
-		sched_point("answer");
-	}
+	sched_expect(r == 0 || r == -EINVAL, "LOW_POWER_ENTRY: %s",
+		     strerror(-r));
+	g.sleeps = r == 0;
+	sched_point("answer");
 	return NULL;
 }
 
@@ -221,15 +273,15 @@ static void *knock(void *arg)
 	uint32_t val;
 
 	for (unsigned int i = 0; i < 3; i++)
-		seen(rig_pread(g.rd, BAR_DIRECT, 0x800, &val) == 4 ? SEEN_A
-								   : SEEN_B);
+		sched_expect(rig_pread(g.rd, BAR_DIRECT, 0x800, &val) == 4,
+			     "pread");
 	return NULL;
 }
 
 static void wake(void *arg)
 {
 	static const struct actor actors[] = {
-		{"sleeper", sleep_on, NULL},
+		{"sleeper", sleep_twice, NULL},
 		{"knocker1", knock, NULL},
 		{"knocker2", knock, NULL},
 	};
@@ -239,17 +291,21 @@ static void wake(void *arg)
 	g.wakeup = eventfd(0, EFD_NONBLOCK);
 	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	sched_expect(rig_pread(g.rd, BAR_DIRECT, 0, &val) == 4, "pread");
-	sched_expect(!atomic_load(&g.rd->dev->low_power),
-		     "a transfer left it asleep");
-	check_woken(atomic_load(&g.entries));
+	sched_expect(atomic_load(&g.rd->dev->low_power) == g.sleeps,
+		     g.sleeps ? "it was woken though it was not to be"
+			      : "a transfer left it asleep");
+	seen(g.sleeps ? SEEN_A : SEEN_B);
+	check_woken(1);
 	end();
 }
 
 static void finish_wake(bool all)
 {
 	rig_free(&g.rig);
-	if (all)
-		saw(SEEN_A, "a transfer was done");
+	if (!all)
+		return;
+	saw(SEEN_A, "it slept on");
+	saw(SEEN_B, "it was woken last");
 }
 
 const struct scenario scenario_wake = {"wake", wake, finish_wake, 120, false};

@@ -12,12 +12,9 @@
 
 #define COUNT 10000
 
-static const struct scenario *const scenarios[] = {
-	&scenario_gate,	     &scenario_reset, &scenario_d3hot,
-	&scenario_low_power, &scenario_wake,  &scenario_close,
-	&scenario_peers,     &scenario_unmap, &scenario_unmap_mm,
-	&scenario_msi,	     &scenario_intx,
-};
+#define ADDRESS(name) &scenario_##name,
+
+static const struct scenario *const scenarios[] = {SCENARIOS(ADDRESS)};
 #define N_SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
 static _Atomic uint64_t seen_count[SEEN_NUM];

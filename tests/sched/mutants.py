@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Schedules find what they are for: each mutant is the daemon's code with one
+thing done wrong, as it could have been written, and a scenario has to fail.
+
+    mutants.py SOURCE-ROOT BUILD-ROOT [NAME...]
+
+The changed file is compiled and stands before the library it comes from.
+A mutant whose text is not in the source any more is an error: it goes along.
+CC is the compiler, with its arguments; SCHEDULES how many to try at most.
+"""
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+MUTANTS = [
+    # The gate
+    ("copied before it is truncated", "core/bar_zap.c", "gate",
+     [("	if (!pipe_get(&b->pipe))\n		return false;",
+       "	return false;")]),
+    ("only populated pages are held", "core/bar_zap.c", "gate",
+     [("return bar->len <= SMALL_LEN;", "return false;"),
+      ("i < LOOKS_MAX && populated", "i < 1 && populated")]),
+    ("extended before it is filled", "core/bar_zap.c", "gate",
+     [("	for (; next_extent(bar->kept, &at, &end); at = end) {",
+       "	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)\n		return;\n"
+       "	sched_point(\"extended\");\n"
+       "	for (; next_extent(bar->kept, &at, &end); at = end) {")]),
+    ("closed without the lock", "core/device.c", "gate",
+     [("static void gate_close(struct sv_dev *dev)\n{\n"
+       "	rwlock_write(&dev->memory_lock);\n	gate_set_locked(dev, false);\n"
+       "	rwlock_unwrite(&dev->memory_lock);",
+       "static void gate_close(struct sv_dev *dev)\n{\n"
+       "	gate_set_locked(dev, false);")]),
+    ("opened without the lock", "core/device.c", "gate-reset",
+     [("static void gate_update(struct sv_dev *dev)\n{\n"
+       "	rwlock_write(&dev->memory_lock);",
+       "static void gate_update(struct sv_dev *dev)\n{\n"),
+      ("		gate_set_locked(dev, open);\n"
+       "	rwlock_unwrite(&dev->memory_lock);",
+       "		gate_set_locked(dev, open);")]),
+    ("not looked at again once settled", "core/device.c", "gate-reset",
+     [("	struct sv_dev *dev = opaque;\n\n	gate_update(dev);\n"
+       "	if (config_memory_enabled",
+       "	struct sv_dev *dev = opaque;\n\n	if (config_memory_enabled")]),
+    ("an access is not waited for", "core/device.c", "gate",
+     [("	mutex_lock(&dev->access);\n	mutex_unlock(&dev->access);\n", "")]),
+    # Faults and accesses
+    ("a fault does not wait for a reset", "core/region.c", "reset",
+     [("	rwlock_read(&dev->memory_lock);\n	bool open = dev->gate_open;\n\n"
+       "	rwlock_unread(&dev->memory_lock);\n",
+       "	bool open = dev->gate_open;\n\n")]),
+    ("an access asks before it locks: sleep", "core/region.c", "low-power",
+     [("mapped ? device_gate_open(dev) :", "mapped ? true :")]),
+    ("an access asks before it locks: close", "core/region.c", "close",
+     [("mapped ? device_gate_open(dev) :", "mapped ? true :")]),
+    ("a transfer looks before it locks", "core/region.c", "gate",
+     [("	rwlock_read(&dev->memory_lock);\n	if (mapped ? dev->gate_open : "
+       "bar_decodes(dev, bar))",
+       "	bool on = mapped ? dev->gate_open : bar_decodes(dev, bar);\n"
+       "	rwlock_read(&dev->memory_lock);\n	if (on)")]),
+    ("a sleeper is looked at without its lock", "core/region.c", "wake",
+     [("	mutex_lock(&dev->model);\n	if (dev->wakeup_fd >= 0) {",
+       "	bool asleep = dev->wakeup_fd >= 0;\n"
+       "	mutex_lock(&dev->model);\n	if (asleep) {")]),
+    # Reset, close
+    ("a reset opens what was closed", "core/device.c", "low-power",
+     [("	if (device_decodes(dev))\n		gate_set_locked(dev, true);",
+       "	gate_set_locked(dev, true);")]),
+    ("a closed function is in use", "core/device.c", "close",
+     [("dev->in_use = why == SV_RESET_OPEN;", "dev->in_use = true;")]),
+    ("a thread is woken without its lock", "core/devthread.c", "close",
+     [("	mutex_lock(&t->lock);\n	cond_signal(&t->wake);\n"
+       "	mutex_unlock(&t->lock);", "	cond_signal(&t->wake);")]),
+    ("writers do not wait for each other", "core/config_access.c", "writers",
+     [("	while (c->writing)\n", "	while (false)\n")]),
+    # DMA
+    ("a peer's model is waited for", "core/region.c", "peers",
+     [("	if (!lock_until(&dev->model, deadline))\n		return r;",
+       "	mutex_lock(&dev->model);")]),
+    ("a peer is written to with our own lock held", "core/region.c", "peers",
+     [("	bool on = bar_decodes(dev, bar);\n\n	if (on && write)",
+       "	bool on = true;\n\n	if (on && write)")]),
+    ("an unmap does not wait", "core/ioas.c", "unmap",
+     [("	if (atomic_load(&a->users) == AREA_REMOVED)\n		return;\n"
+       "	mutex_lock", "	if (true)\n		return;\n	mutex_lock"),
+      ("		area_free(a);\n	}\n	*ret_unmapped",
+       "	}\n	*ret_unmapped")]),
+    ("idle is told without its lock", "core/ioas.c", "unmap",
+     [("	mutex_lock(&ioas->idle_lock);\n	cond_broadcast(&ioas->idle);\n"
+       "	mutex_unlock(&ioas->idle_lock);", "	cond_broadcast(&ioas->idle);")]),
+    ("a write under way is abandoned", "core/mem_mm.c", "unmap-mm",
+     [("	return job->write && atomic_load(&job->state) != JOB_QUEUED;",
+       "	return false;")]),
+    ("a job is done without a look for who waits", "core/mem_mm.c", "unmap-mm",
+     [("	atomic_fetch_add(&mm->n_waiting, 1);\n"
+       "	int r = job_sleep_locked(mm, job, stop);\n",
+       "	int r = job_sleep_locked(mm, job, stop);\n"
+       "	atomic_fetch_add(&mm->n_waiting, 1);\n")]),
+    # Interrupts
+    ("a vector is looked up before it is locked", "core/irq.c", "msi",
+     [("	mutex_lock(&irq->lock);\n	enum sv_irq_mode mode",
+       "	int early = irq->trigger[vector];\n"
+       "	mutex_lock(&irq->lock);\n	enum sv_irq_mode mode"),
+      ("vector < have ? irq->trigger[vector] : NO_FD",
+       "vector < have ? early : NO_FD")]),
+    ("vectors are taken before the mode", "core/irq_msi.c", "msi",
+     [("	irq_set_mode(irq, SV_IRQ_NONE);\n	msi_tear_down(irq, 0,\n"
+       "		      index == IRQ_MSI ? irq->counts.msi : "
+       "irq->counts.msix);\n",
+       "	msi_tear_down(irq, 0, irq->counts.msi);\n"
+       "	irq_set_mode(irq, SV_IRQ_NONE);\n")]),
+    ("INTx is unmasked without a look at the pin", "core/irq_intx.c", "intx",
+     [("		irq->masked = irq->level;\n", "		irq->masked = false;\n")]),
+]
+
+# Without ranks, which would stop some of them before the scheduler can.
+FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-DSOFTVFIO_SCHED", "-O1", "-g", "-w"]
+
+
+def mutate(path, changes):
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    for old, new in changes:
+        if text.count(old) != 1:
+            sys.exit(f"{path}: not exactly once:\n{old}")
+        text = text.replace(old, new)
+    return text
+
+
+def compile_object(source, text, folder, obj):
+    cc = shlex.split(os.environ.get("CC", "cc"))
+    subprocess.run(
+        cc + FLAGS + [f"-I{source}", f"-I{source}/include", "-x", "c", "-c",
+                      "-o", obj, "-"],
+        input=text, text=True, check=True, cwd=folder)
+
+
+def build(source, build_root, folder, path, changes):
+    """The schedules with one file of the library changed."""
+    cc = shlex.split(os.environ.get("CC", "cc"))
+    tests = os.path.join(build_root, "tests/sched/schedules.p")
+    mutant = os.path.join(folder, "mutant.o")
+    lock = os.path.join(folder, "lock.o")
+    program = os.path.join(folder, "schedules")
+    compile_object(source, mutate(os.path.join(source, path), changes), folder,
+                   mutant)
+    compile_object(source, mutate(os.path.join(source, "lib/lock.c"), []),
+                   folder, lock)
+    subprocess.run(
+        cc + ["-o", program, mutant, lock] +
+        sorted(os.path.join(tests, o) for o in os.listdir(tests)
+               if o.endswith(".o")) +
+        [os.path.join(build_root, "core/libcore-sched.a"),
+         os.path.join(build_root, "lib/liblib-sched.a"), "-lpthread"],
+        check=True)
+    return program
+
+
+def hunt(program, scenario):
+    """The seed that finds it and what it said; None: nobody did."""
+    run = subprocess.run(
+        [program, scenario, os.environ.get("SCHEDULES", "10000")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False)
+    if run.returncode == 0:
+        return None
+    seed = re.search(r"in schedule (\d+) of", run.stdout)
+    says = re.search(r"^# (.*)", run.stdout, re.M)
+    if not seed:
+        return "?", f"ends with {run.returncode}: {run.stdout[-200:]}"
+    return seed.group(1), says.group(1)
+
+
+def main():
+    source, build_root, *names = sys.argv[1:]
+    chosen = [m for m in MUTANTS if not names or m[0] in names]
+    bad = 0
+    print(f"1..{len(chosen)}")
+    for i, (name, path, scenario, changes) in enumerate(chosen, 1):
+        with tempfile.TemporaryDirectory() as folder:
+            found = hunt(build(source, build_root, folder, path, changes),
+                         scenario)
+        bad += found is None
+        print(f"{'ok' if found else 'not ok'} {i} - {name}")
+        print(f"# {scenario}: " +
+              (f"seed {found[0]}: {found[1]}" if found else "not found"),
+              flush=True)
+    return bad > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
