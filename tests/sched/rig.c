@@ -2,6 +2,7 @@
 /* Functions, programs and what is known about them: rig.h. */
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -70,6 +71,8 @@ static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t off,
 		sv_irq_raise(dev, (unsigned int)val);
 	else if (off == REG_LEVEL)
 		sv_irq_level(dev, val);
+	else if (off == REG_COUNT)
+		atomic_fetch_add(&rd->counted, 1);
 	else if (off == REG_BURST) {
 		atomic_store(&rd->burst, true);
 		sv_kick(dev);
@@ -143,13 +146,37 @@ static void rig_add(struct rig *rig, unsigned int i)
 		.ops = &model,
 		.space = &rig->space,
 		.inotify = -1,
+		.watcher = (struct watcher *)rd,
 		.set = &rig->set,
+		.group_id = i,
 	};
 	char err[256];
 
 	sched_expect(device_new(&host, err, &rd->dev) == 0, "device: %s", err);
 	rd->rig = rig;
 	*(struct rig_dev **)sv_state(rd->dev) = rd;
+	rig->set.dev[rig->set.n++] = rd->dev;
+}
+
+static __thread sigjmp_buf landing;
+static __thread volatile bool expected;
+
+/* The program's, and a touch by the daemon of what is not there. */
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	if (expected)
+		siglongjmp(landing, 1);
+	sched_fail("SIGBUS in the daemon, at %p", info->si_addr);
+}
+
+static void catch_sigbus(void)
+{
+	static const struct sigaction sa = {
+		.sa_sigaction = on_sigbus,
+		.sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
+
+	sigaction(SIGBUS, &sa, NULL);
 }
 
 /* What a first open finds differs from what a second does, but for this. */
@@ -158,6 +185,7 @@ static void rig_make(struct rig *rig, unsigned int n_devs)
 	rig->space = (struct bus_space)BUS_SPACE_INIT;
 	rig->n_devs = n_devs;
 	rig->made = true;
+	catch_sigbus();
 	mutex_init(&rig->set.lock, RANK_DEV_SET, "dev_set");
 	for (unsigned int i = 0; i < n_devs; i++)
 		rig_add(rig, i);
@@ -218,16 +246,87 @@ void rig_close(struct rig_dev *rd)
 	device_close(rd->dev);
 }
 
+/*
+ * In place of core/watch.c: what a function has watched, its rig_dev knows, and
+ * one of the actors is the watcher.
+ */
+int watcher_add(struct watcher *w, int fd, struct watch *watch)
+{
+	struct rig_dev *rd = (struct rig_dev *)w;
+
+	for (unsigned int i = 0; i < RIG_WATCHES; i++) {
+		if (rd->watched[i].watch)
+			continue;
+		rd->watched[i].fd = fd;
+		rd->watched[i].watch = watch;
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+void watcher_del(struct watcher *w, int fd)
+{
+	struct rig_dev *rd = (struct rig_dev *)w;
+
+	for (unsigned int i = 0; i < RIG_WATCHES; i++)
+		if (rd->watched[i].watch && rd->watched[i].fd == fd)
+			rd->watched[i].watch = NULL;
+}
+
+static void look_at_watched(struct rig_dev *rd)
+{
+	for (unsigned int i = 0; i < RIG_WATCHES; i++) {
+		struct watch *watch = rd->watched[i].watch;
+		struct pollfd p = {.fd = rd->watched[i].fd, .events = POLLIN};
+
+		if (!watch || poll(&p, 1, 0) != 1)
+			continue;
+		sched_point("watcher");
+		watch->fn(watch->opaque);
+	}
+}
+
+void *rig_watch(void *arg)
+{
+	struct rig_dev *rd = arg;
+
+	while (atomic_load(&rd->rig->racing) > 1) {
+		look_at_watched(rd);
+		sched_rest();
+	}
+	look_at_watched(rd);
+	return NULL;
+}
+
 #define ACTORS_MAX 8
 
-void rig_race(const struct actor *actors, size_t n)
+/* One that knows when it is the last. */
+struct counted {
+	struct rig *rig;
+	const struct actor *actor;
+};
+
+static void *act(void *arg)
+{
+	struct counted *c = arg;
+
+	c->actor->fn(c->actor->arg);
+	atomic_fetch_sub(&c->rig->racing, 1);
+	return NULL;
+}
+
+void rig_race(struct rig *rig, const struct actor *actors, size_t n)
 {
 	struct thread threads[ACTORS_MAX];
+	struct counted counted[ACTORS_MAX];
 
-	for (size_t i = 0; i < n; i++)
-		sched_expect(thread_start(&threads[i], actors[i].name,
-					  actors[i].fn, actors[i].arg) == 0,
+	atomic_store(&rig->racing, (unsigned int)n);
+	for (size_t i = 0; i < n; i++) {
+		counted[i] = (struct counted){rig, &actors[i]};
+		sched_expect(thread_start(&threads[i], actors[i].name, act,
+					  &counted[i]) == 0,
 			     "no thread for %s", actors[i].name);
+	}
 	sched_race(true);
 	for (size_t i = 0; i < n; i++)
 		thread_join(&threads[i]);
@@ -345,28 +444,13 @@ void intx_disable(struct rig_dev *rd, bool disable)
 #define SAVE_MASK 0
 #endif
 
-static __thread sigjmp_buf landing;
-static __thread volatile bool expected;
-
-static void on_sigbus(int sig, siginfo_t *info, void *context)
-{
-	if (expected)
-		siglongjmp(landing, 1);
-	sched_fail("SIGBUS in the daemon, at %p", info->si_addr);
-}
-
 void prog_map(struct prog *prog, struct rig_dev *rd, unsigned int bar,
 	      uint64_t owner)
 {
-	static const struct sigaction sa = {
-		.sa_sigaction = on_sigbus,
-		.sa_flags = SA_SIGINFO | SA_NODEFER,
-	};
 	uint64_t off;
 	bool trap;
 	int fd;
 
-	sigaction(SIGBUS, &sa, NULL);
 	sched_point("request: mmap");
 
 	prog->len = bar == BAR_PERSISTENT ? PERSISTENT_LEN : BAR_LEN;
@@ -470,5 +554,10 @@ int64_t rig_pwrite(struct rig_dev *rd, unsigned int bar, uint64_t off,
 
 uint32_t rig_contents(struct rig_dev *rd, unsigned int bar, uint64_t off)
 {
-	return *(volatile uint32_t *)(sv_bar_memory(rd->dev, bar) + off);
+	rwlock_read(&rd->dev->memory_lock);
+	uint32_t val =
+		*(volatile uint32_t *)(sv_bar_memory(rd->dev, bar) + off);
+
+	rwlock_unread(&rd->dev->memory_lock);
+	return val;
 }

@@ -17,8 +17,9 @@
 #include "lib/sched.h"
 #include "lib/thread.h"
 
-#define RIG_DEVS 2
-#define RIG_IRQS 4
+#define RIG_DEVS    2
+#define RIG_IRQS    4
+#define RIG_WATCHES 4
 
 enum rig_bar {
 	BAR_TRAP,	/* calls the model */
@@ -36,7 +37,8 @@ enum rig_reg {
 	REG_RAISE = 0x28, /* written: raise that vector */
 	REG_LEVEL = 0x30, /* written: the INTx pin */
 	REG_BURST = 0x38, /* written: run() touches BAR_DIRECT */
-	REG_STORE = 0x40,
+	REG_COUNT = 0x40, /* written: counted */
+	REG_STORE = 0x48,
 };
 
 #define BURST_SLOT 0x1800 /* in BAR_DIRECT, where run() counts */
@@ -59,12 +61,19 @@ struct rig_dev {
 
 	atomic_uint resets;
 	atomic_bool burst;
+	atomic_uint counted;
 	_Atomic int dma_result; /* of the last REG_DMA */
 	atomic_uint dma_done;
+
+	struct {
+		int fd;
+		struct watch *watch;
+	} watched[RIG_WATCHES];
 };
 
 struct rig {
 	bool made;
+	atomic_uint racing; /* actors that have not ended */
 	struct bus_space space;
 	struct dev_set set;
 	struct ioas *ioas;
@@ -94,7 +103,10 @@ struct actor {
 };
 
 /** rig_race() - All of them at once, to their ends */
-void rig_race(const struct actor *actors, size_t n);
+void rig_race(struct rig *rig, const struct actor *actors, size_t n);
+
+/** rig_watch() - An actor: the watcher of a struct rig_dev, until it is alone */
+void *rig_watch(void *rig_dev);
 
 /**
  * linger() - Give others the time to do what they must not, now that @what
@@ -199,7 +211,9 @@ void saw(enum rig_seen what, const char *text);
 	X(unmap)                                                               \
 	X(unmap_mm)                                                            \
 	X(msi)                                                                 \
-	X(intx)
+	X(intx)                                                                \
+	X(hot_reset)                                                           \
+	X(ioeventfd)
 
 #define DECLARED(name) extern const struct scenario scenario_##name;
 SCENARIOS(DECLARED)
