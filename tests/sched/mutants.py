@@ -29,18 +29,13 @@ MUTANTS = [
        "	sched_point(\"extended\");\n"
        "	for (; next_extent(bar->kept, &at, &end); at = end) {")]),
     ("closed without the lock", "core/device.c", "gate",
-     [("static void gate_close(struct sv_dev *dev)\n{\n"
-       "	rwlock_write(&dev->memory_lock);\n	gate_set_locked(dev, false);\n"
+     [("	rwlock_write(&dev->memory_lock);\n	device_gate_close(dev);\n"
        "	rwlock_unwrite(&dev->memory_lock);",
-       "static void gate_close(struct sv_dev *dev)\n{\n"
-       "	gate_set_locked(dev, false);")]),
+       "	device_gate_close(dev);")]),
     ("opened without the lock", "core/device.c", "gate-reset",
-     [("static void gate_update(struct sv_dev *dev)\n{\n"
-       "	rwlock_write(&dev->memory_lock);",
-       "static void gate_update(struct sv_dev *dev)\n{\n"),
-      ("		gate_set_locked(dev, open);\n"
+     [("	rwlock_write(&dev->memory_lock);\n	device_gate_update(dev);\n"
        "	rwlock_unwrite(&dev->memory_lock);",
-       "		gate_set_locked(dev, open);")]),
+       "	device_gate_update(dev);")]),
     ("not looked at again once settled", "core/device.c", "gate-reset",
      [("	struct sv_dev *dev = opaque;\n\n	gate_update(dev);\n"
        "	if (config_memory_enabled",
@@ -67,8 +62,8 @@ MUTANTS = [
        "	mutex_lock(&dev->model);\n	if (asleep) {")]),
     # Reset, close
     ("a reset opens what was closed", "core/device.c", "low-power",
-     [("	if (device_decodes(dev))\n		gate_set_locked(dev, true);",
-       "	gate_set_locked(dev, true);")]),
+     [("	device_power_on(dev, why);\n	device_gate_update(dev);",
+       "	device_power_on(dev, why);\n	gate_set_locked(dev, true);")]),
     ("a closed function is in use", "core/device.c", "close",
      [("dev->in_use = why == SV_RESET_OPEN;", "dev->in_use = true;")]),
     ("a thread is woken without its lock", "core/devthread.c", "close",
@@ -76,9 +71,30 @@ MUTANTS = [
        "	mutex_unlock(&t->lock);", "	cond_signal(&t->wake);")]),
     ("writers do not wait for each other", "core/config_access.c", "writers",
      [("	while (c->writing)\n", "	while (false)\n")]),
+    # Hot reset
+    ("a hot reset lets go of what it does not have", "core/hotreset.c",
+     "hot-reset", [("	open_memory(set, n);", "	open_memory(set, set->n);")]),
+    ("a hot reset that is refused leaves memory closed", "core/hotreset.c",
+     "hot-reset",
+     [("		device_gate_update(set->dev[n]);\n", "")]),
+    ("a hot reset that is refused has reset some", "core/hotreset.c",
+     "hot-reset",
+     [("i < set->n && r == 0; i++) {", "i < n; i++) {")]),
+    ("a hot reset does not ask who is being reset", "core/hotreset.c",
+     "hot-reset",
+     [("	size_t n = begin_resets(set);", "	size_t n = set->n;"),
+      ("	end_resets(set, n);\n", "")]),
+    ("an ioeventfd writes whatever decode is", "core/region.c", "ioeventfd",
+     [("done < len && bar_decodes(dev, bar);) {", "done < len;) {")]),
+    ("a removed ioeventfd is not waited for", "core/ioeventfd.c", "ioeventfd",
+     [("	mutex_lock(&dev->model);\n	mutex_unlock(&dev->model);\n	return 0;",
+       "	return 0;")]),
+    ("a signal does not kick the device", "core/ioeventfd.c", "ioeventfd",
+     [("	e->pending = true;\n	io->n_pending++;\n	return true;",
+       "	e->pending = true;\n	io->n_pending++;\n	return false;")]),
     # DMA
     ("a peer's model is waited for", "core/region.c", "peers",
-     [("	if (!lock_until(&dev->model, deadline))\n		return r;",
+     [("	if (!mutex_lock_until(&dev->model, deadline))\n		return r;",
        "	mutex_lock(&dev->model);")]),
     ("a peer is written to with our own lock held", "core/region.c", "peers",
      [("	bool on = bar_decodes(dev, bar);\n\n	if (on && write)",
@@ -170,7 +186,7 @@ def hunt(program, scenario):
     seed = re.search(r"in schedule (\d+) of", run.stdout)
     says = re.search(r"^# (.*)", run.stdout, re.M)
     if not seed:
-        return "?", f"ends with {run.returncode}: {run.stdout[-200:]}"
+        return "none", run.stdout.strip().rsplit("\n# ", 1)[-1]
     return seed.group(1), says.group(1)
 
 

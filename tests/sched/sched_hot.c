@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/hotreset.h"
+#include "lib/refuse.h"
 #include "rig.h"
 
 #define TRIES 3
@@ -21,12 +22,19 @@ static struct {
 
 static int hot_reset(void)
 {
+	char why[REFUSAL_MAX] = "";
+
 	sched_point("request: HOT_RESET");
 	int r = hotreset(g.rig.dev[0].dev, g.group, RIG_DEVS);
 
 	sched_expect(r == 0 || r == -EBUSY, "HOT_RESET: %s", strerror(-r));
-	if (r == 0)
+	if (r == 0) {
 		atomic_fetch_add(&g.done, 1);
+		seen(SEEN_A);
+	} else {
+		refusal_take(why);
+		seen(strstr(why, "is being reset") ? SEEN_B : SEEN_REFUSED);
+	}
 	sched_point("answer");
 	return r;
 }
@@ -34,7 +42,7 @@ static int hot_reset(void)
 static void *keep_trying(void *arg)
 {
 	for (unsigned int i = 0; i < TRIES; i++)
-		seen(hot_reset() == 0 ? SEEN_A : SEEN_B);
+		hot_reset();
 	return NULL;
 }
 
@@ -131,7 +139,8 @@ static void finish(bool all)
 	if (!all)
 		return;
 	saw(SEEN_A, "a hot reset was done");
-	saw(SEEN_B, "a hot reset was refused, EBUSY");
+	saw(SEEN_B, "one was refused since the sibling was being reset");
+	saw(SEEN_REFUSED, "one was refused since its memory was in use");
 	saw(SEEN_FAULT_RETRIED, "a fault found the page again");
 }
 
