@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Runs schedules of a scenario: schedules SCENARIO [COUNT]. With SOFTVFIO_SEED
- * it runs that one, twice, and prints every change of thread.
+ * Runs schedules of a scenario: schedules SCENARIO [COUNT [FIRST]]. With
+ * SOFTVFIO_SEED it runs that one, twice, and prints every change of thread.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -79,11 +79,11 @@ static int replay(const struct scenario *s, uint64_t seed)
 	return 0;
 }
 
-static int run_all(const struct scenario *s, uint64_t count)
+static int run_all(const struct scenario *s, uint64_t count, uint64_t first)
 {
 	uint64_t steps = 0, switches = 0;
 
-	for (uint64_t seed = 1; seed <= count; seed++) {
+	for (uint64_t seed = first; seed < first + count; seed++) {
 		struct sched_result r = run_one(s, seed, false);
 
 		steps += r.steps;
@@ -130,7 +130,8 @@ int main(int argc, char **argv)
 	const char *seed = getenv("SOFTVFIO_SEED");
 
 	if (!s) {
-		fprintf(stderr, "schedules SCENARIO [COUNT]; there are:");
+		fprintf(stderr,
+			"schedules SCENARIO [COUNT [FIRST]]; there are:");
 		for (size_t i = 0; i < N_SCENARIOS; i++)
 			fprintf(stderr, " %s", scenarios[i]->name);
 		fprintf(stderr, "\n");
@@ -140,5 +141,6 @@ int main(int argc, char **argv)
 	printf("1..1\n");
 	if (seed)
 		return replay(s, strtoull(seed, NULL, 0));
-	return run_all(s, argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT);
+	return run_all(s, argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT,
+		       argc > 3 ? strtoull(argv[3], NULL, 0) : 1);
 }
