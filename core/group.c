@@ -315,6 +315,8 @@ int group_bind(struct group *g, struct sv_dev *dev)
 	return r;
 }
 
+/* Who is revoked is decided with the rest: an open function that comes back
+ * meanwhile is another one. */
 static int start_to_leave(struct sv_dev *dev, bool remove)
 {
 	int r = 0;
@@ -330,6 +332,8 @@ static int start_to_leave(struct sv_dev *dev, bool remove)
 	if (r == 0) {
 		dev->remove = remove;
 		set_presence(dev, DEVICE_LEAVING);
+		if (remove && dev->open_count)
+			atomic_store(&dev->revoked, true);
 	}
 	mutex_unlock(&dev->set->lock);
 	return r;

@@ -76,13 +76,9 @@ static void ask_to_release(struct machine *m, struct machine_dev *md)
 	mutex_unlock(&m->unplug.lock);
 }
 
-/* From here on files are dead; then nothing of before is under way. */
+/* Its files are dead already; then nothing of before is under way. */
 static void take_away(struct sv_dev *dev)
 {
-	mutex_lock(&dev->set->lock);
-	if (dev->open_count)
-		atomic_store(&dev->revoked, true);
-	mutex_unlock(&dev->set->lock);
 	device_cancel_dma(dev);
 	mutex_lock(&dev->model);
 	device_allow_dma(dev);
