@@ -92,6 +92,14 @@ MUTANTS = [
     ("a signal does not kick the device", "core/ioeventfd.c", "ioeventfd",
      [("	e->pending = true;\n	io->n_pending++;\n	return true;",
        "	e->pending = true;\n	io->n_pending++;\n	return false;")]),
+    # Unplug
+    ("a removal revokes who opened after it", "core/unplug.c", "unplug",
+     [("{\n	device_cancel_dma(dev);",
+       "{\n	if (dev->open_count)\n"
+       "		atomic_store(&dev->revoked, true);\n"
+       "	device_cancel_dma(dev);")]),
+    ("a removal does not close the gate", "core/unplug.c", "unplug",
+     [("	device_gate_update(dev);\n", "")]),
     # DMA
     ("a peer's model is waited for", "core/region.c", "peers",
      [("	if (!mutex_lock_until(&dev->model, deadline))\n		return r;",

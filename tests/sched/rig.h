@@ -213,7 +213,8 @@ void saw(enum rig_seen what, const char *text);
 	X(msi)                                                                 \
 	X(intx)                                                                \
 	X(hot_reset)                                                           \
-	X(ioeventfd)
+	X(ioeventfd)                                                           \
+	X(unplug)
 
 #define DECLARED(name) extern const struct scenario scenario_##name;
 SCENARIOS(DECLARED)
