@@ -279,12 +279,13 @@ SCHED_UNSEEN int thread_start(struct thread *t, const char *name,
 
 SCHED_UNSEEN void thread_join(struct thread *t)
 {
-	struct sched_thread *st = &sched_threads[t->slot];
-
 	if (!sched_self) {
 		pthread_join(t->id, NULL);
 		return;
 	}
+
+	struct sched_thread *st = &sched_threads[t->slot];
+
 	sched_step("join", st->name);
 	while (st->state != SCHED_ENDED) {
 		sched_wait_begin(SCHED_WAIT_THREAD, st, st->name, 0);
@@ -296,12 +297,13 @@ SCHED_UNSEEN void thread_join(struct thread *t)
 
 SCHED_UNSEEN void thread_detach(struct thread *t)
 {
-	struct sched_thread *st = &sched_threads[t->slot];
-
 	if (!sched_self) {
 		pthread_detach(t->id);
 		return;
 	}
+
+	struct sched_thread *st = &sched_threads[t->slot];
+
 	st->detached = true;
 	if (st->state == SCHED_ENDED)
 		st->state = SCHED_FREE;

@@ -108,6 +108,7 @@ static void hot_reset_race(void *arg)
 		{"resetter", reset_sibling, NULL},
 		{"storer0", store, &g.prog[0]},
 		{"storer1", store, &g.prog[1]},
+		{"reader0", transfer, &g.rig.dev[0]},
 		{"reader1", transfer, &g.rig.dev[1]},
 	};
 	unsigned int before[RIG_DEVS];
