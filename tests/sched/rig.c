@@ -552,14 +552,12 @@ int64_t rig_pwrite(struct rig_dev *rd, unsigned int bar, uint64_t off,
 	return r;
 }
 
-/* Nothing orders accesses to a BAR's memory, on hardware neither. */
-__attribute__((no_sanitize("thread"))) uint32_t rig_contents(struct rig_dev *rd,
-							     unsigned int bar,
-							     uint64_t off)
+uint32_t rig_contents(struct rig_dev *rd, unsigned int bar, uint64_t off)
 {
 	rwlock_read(&rd->dev->memory_lock);
 	uint32_t val =
-		*(volatile uint32_t *)(sv_bar_memory(rd->dev, bar) + off);
+		__atomic_load_n((uint32_t *)(sv_bar_memory(rd->dev, bar) + off),
+				__ATOMIC_RELAXED);
 
 	rwlock_unread(&rd->dev->memory_lock);
 	return val;
