@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An NVMe 1.4 controller with one namespace in a file or in memory. This file
- * has the registers, the controller's states and the device's description; the
- * queues are in nvme_queue.c, the commands in nvme_admin.c and nvme_io.c.
+ * An NVMe 1.4 controller. This file has the registers, the controller's states
+ * and the device's description; the namespaces are in nvme_ns.c, the queues in
+ * nvme_queue.c, the commands in nvme_admin.c and nvme_io.c.
  *
  * DOC: Theory of operation
  *
@@ -188,8 +188,11 @@ static void shutdown_start(struct nvme *n, uint32_t old, uint32_t cc)
 /* Runs after the host could see that the shutdown has begun. */
 static void shutdown_finish(struct nvme *n)
 {
-	if (nvme_store_flush(&n->store))
-		n->stats.media_errors++;
+	struct nvme_ns *ns = NULL;
+
+	while ((ns = nvme_ns_next(n, ns ? ns->id : 0)))
+		if (nvme_store_flush(&ns->store))
+			n->stats.media_errors++;
 	n->c.csts &= ~NVME_CSTS_SHST;
 	n->c.csts |= NVME_CSTS_SHST_DONE;
 }
@@ -328,14 +331,12 @@ static int nvme_init(struct sv_dev *dev)
 	struct nvme *n = sv_state(dev);
 
 	n->dev = dev;
-	n->store.fd = -1;
-	int ret = take_names(n);
+	int ret = nvme_ns_open_all(n);
 
 	if (!ret)
-		ret = nvme_store_open(&n->store, dev);
+		ret = take_names(n);
 	if (ret)
 		return ret;
-	n->blocks = n->store.bytes >> NVME_BLOCK_SHIFT;
 	n->data = malloc(NVME_MAX_DATA);
 	if (!n->data)
 		sv_error(dev, "no memory for %u bytes of buffer",
@@ -347,7 +348,7 @@ static void nvme_done(struct sv_dev *dev)
 {
 	struct nvme *n = sv_state(dev);
 
-	nvme_store_close(&n->store);
+	nvme_ns_close_all(n);
 	free(n->data);
 	n->data = NULL;
 }
@@ -355,6 +356,13 @@ static void nvme_done(struct sv_dev *dev)
 static const struct sv_option nvme_options[] = {
 	{"file", "FILE  storage, a raw image or a block device"},
 	{"size", "SIZE  without file: this much memory, 64M by default"},
+	{"ns2", "FILE|SIZE  a second namespace; ./64M is a file"},
+	{"ns3", "FILE|SIZE  a third, and so on up to ns8"},
+	{"ns4", "FILE|SIZE  another"},
+	{"ns5", "FILE|SIZE  another"},
+	{"ns6", "FILE|SIZE  another"},
+	{"ns7", "FILE|SIZE  another"},
+	{"ns8", "FILE|SIZE  another"},
 	{"ro", "  refuse writes"},
 	{"serial", "TEXT  serial number, 20 characters at most"},
 	{"mn", "TEXT  model number, 40 characters at most"},
@@ -364,7 +372,7 @@ static const struct sv_option nvme_options[] = {
 /* The ids are those of QEMU's controller: lspci and drivers know them. */
 const struct sv_dev_ops nvme_ops = {
 	.name = "nvme",
-	.summary = "NVMe 1.4 controller with one namespace",
+	.summary = "NVMe 1.4 controller",
 	.options = nvme_options,
 	.shape =
 		{

@@ -35,7 +35,7 @@ static void ctrl_names(const struct nvme *n, uint8_t *id)
 		 "softvfio", n->serial);
 }
 
-static void ctrl_abilities(uint8_t *id)
+static void ctrl_abilities(const struct nvme *n, uint8_t *id)
 {
 	id[77] = NVME_MDTS;
 	nvme_put32(id + 80, 0x00010400); /* VER */
@@ -49,7 +49,7 @@ static void ctrl_abilities(uint8_t *id)
 	nvme_put16(id + 268, NVME_TEMPERATURE_CRIT);
 	id[512] = NVME_SQES << 4 | NVME_SQES;
 	id[513] = NVME_CQES << 4 | NVME_CQES;
-	nvme_put32(id + 516, 1); /* NN */
+	nvme_put32(id + 516, nvme_ns_last_id(n)); /* NN */
 	nvme_put16(id + 520, ONCS_DSM | ONCS_WRITE_ZEROES);
 	id[525] = VWC_PRESENT | VWC_FLUSH_ALL;
 	nvme_put16(id + 2048, 2500); /* PSD0.MP: 25 W */
@@ -58,7 +58,7 @@ static void ctrl_abilities(uint8_t *id)
 static int identify_ctrl(struct nvme *n, const struct nvme_cmd *cmd)
 {
 	ctrl_names(n, n->data);
-	ctrl_abilities(n->data);
+	ctrl_abilities(n, n->data);
 	return 0;
 }
 
@@ -66,13 +66,15 @@ static int identify_ns(struct nvme *n, const struct nvme_cmd *cmd)
 {
 	uint8_t *id = n->data;
 
-	if (cmd->nsid != 1)
-		return NVME_SC_INVALID_NS | NVME_SC_DNR;
-	nvme_put64(id + 0, n->blocks);	/* NSZE */
-	nvme_put64(id + 8, n->blocks);	/* NCAP */
-	nvme_put64(id + 16, n->blocks); /* NUSE */
+	const struct nvme_ns *ns = cmd->ns;
+
+	if (!ns)
+		return nvme_ns_status(n, cmd->nsid);
+	nvme_put64(id + 0, ns->blocks);	 /* NSZE */
+	nvme_put64(id + 8, ns->blocks);	 /* NCAP */
+	nvme_put64(id + 16, ns->blocks); /* NUSE */
 	id[33] = DLFEAT_READ_ZERO | DLFEAT_DEAC;
-	id[99] = n->store.read_only ? NSATTR_READ_ONLY : 0;
+	id[99] = ns->store.read_only ? NSATTR_READ_ONLY : 0;
 	id[128 + 2] = NVME_BLOCK_SHIFT; /* LBAF0.LBADS */
 	return 0;
 }
@@ -81,8 +83,10 @@ static int identify_list(struct nvme *n, const struct nvme_cmd *cmd)
 {
 	if (cmd->nsid >= NVME_NSID_ALL - 1)
 		return NVME_SC_INVALID_NS | NVME_SC_DNR;
-	if (cmd->nsid < 1)
-		nvme_put32(n->data, 1);
+	const struct nvme_ns *ns = nvme_ns_next(n, cmd->nsid);
+
+	for (uint8_t *id = n->data; ns; id += 4, ns = nvme_ns_next(n, ns->id))
+		nvme_put32(id, ns->id);
 	return 0;
 }
 
@@ -97,9 +101,11 @@ static uint64_t hash_text(uint64_t seed, const char *text)
 }
 
 /* From the names: the same in every run. Version 8 of RFC 9562. */
-static void put_uuid(const struct nvme *n, uint8_t *uuid)
+static void put_uuid(const struct nvme *n, const struct nvme_ns *ns,
+		     uint8_t *uuid)
 {
-	uint64_t hash = hash_text(hash_text(0, n->model), n->serial);
+	uint64_t seed = hash_text(ns->id - 1, n->model);
+	uint64_t hash = hash_text(seed, n->serial);
 
 	nvme_put64(uuid, hash);
 	nvme_put64(uuid + 8, hash_text(hash, n->serial));
@@ -109,11 +115,11 @@ static void put_uuid(const struct nvme *n, uint8_t *uuid)
 
 static int identify_desc(struct nvme *n, const struct nvme_cmd *cmd)
 {
-	if (cmd->nsid != 1)
+	if (!cmd->ns)
 		return NVME_SC_INVALID_NS | NVME_SC_DNR;
 	n->data[0] = DESC_UUID;
 	n->data[1] = UUID_LEN;
-	put_uuid(n, n->data + 4);
+	put_uuid(n, cmd->ns, n->data + 4);
 	return 0;
 }
 

@@ -20,35 +20,41 @@ static uint32_t rw_blocks(const struct nvme_cmd *cmd)
 	return (cmd->cdw12 & 0xffff) + 1;
 }
 
-static int check_ns(const struct nvme_cmd *cmd)
+/* Bytes into the namespace; the block has been found to be in it. */
+static uint64_t byte_offset(const struct nvme_ns *ns, uint64_t lba)
 {
-	return cmd->nsid == 1 ? 0 : NVME_SC_INVALID_NS | NVME_SC_DNR;
+	return lba << ns->lba_shift;
 }
 
-static int check_range(const struct nvme *n, uint64_t lba, uint64_t blocks)
+static int check_ns(struct nvme *n, const struct nvme_cmd *cmd)
 {
-	if (lba > n->blocks || blocks > n->blocks - lba)
+	return cmd->ns ? 0 : nvme_ns_status(n, cmd->nsid);
+}
+
+static int check_range(const struct nvme_ns *ns, uint64_t lba, uint64_t blocks)
+{
+	if (lba > ns->blocks || blocks > ns->blocks - lba)
 		return NVME_SC_LBA_RANGE | NVME_SC_DNR;
 	return 0;
 }
 
-static int check_writable(const struct nvme *n)
+static int check_writable(const struct nvme_ns *ns)
 {
-	if (n->store.read_only)
+	if (ns->store.read_only)
 		return NVME_SC_WRITE_PROTECTED | NVME_SC_DNR;
 	return 0;
 }
 
 /* Read and Write, before anything moves */
-static int check_rw(const struct nvme *n, const struct nvme_cmd *cmd)
+static int check_rw(struct nvme *n, const struct nvme_cmd *cmd)
 {
-	int ret = check_ns(cmd);
+	int ret = check_ns(n, cmd);
 
 	if (ret)
 		return ret;
-	if (rw_blocks(cmd) > NVME_MAX_DATA / NVME_BLOCK)
+	if (rw_blocks(cmd) > NVME_MAX_DATA >> cmd->ns->lba_shift)
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
-	return check_range(n, rw_lba(cmd), rw_blocks(cmd));
+	return check_range(cmd->ns, rw_lba(cmd), rw_blocks(cmd));
 }
 
 /* @err is what the storage said, @status what that means to the host. */
@@ -62,9 +68,9 @@ static int store_status(struct nvme *n, int err, int status)
 	return status;
 }
 
-static int flush_store(struct nvme *n)
+static int flush_ns(struct nvme *n, struct nvme_ns *ns)
 {
-	return store_status(n, nvme_store_flush(&n->store),
+	return store_status(n, nvme_store_flush(&ns->store),
 			    NVME_SC_WRITE_FAULT);
 }
 
@@ -76,30 +82,45 @@ static int write_done(struct nvme *n, const struct nvme_cmd *cmd, int err)
 
 	if (ret || (cached && !(cmd->cdw12 & NVME_RW_FUA)))
 		return ret;
-	return flush_store(n);
+	return flush_ns(n, cmd->ns);
+}
+
+static int flush_all(struct nvme *n)
+{
+	struct nvme_ns *ns = NULL;
+	int ret = 0;
+
+	while (!ret && (ns = nvme_ns_next(n, ns ? ns->id : 0)))
+		ret = flush_ns(n, ns);
+	return ret;
 }
 
 static int io_flush(struct nvme *n, struct nvme_cmd *cmd)
 {
-	int ret = cmd->nsid == NVME_NSID_ALL ? 0 : check_ns(cmd);
+	if (cmd->nsid == NVME_NSID_ALL)
+		return flush_all(n);
+	int ret = check_ns(n, cmd);
 
-	return ret ? ret : flush_store(n);
+	return ret ? ret : flush_ns(n, cmd->ns);
 }
 
 static int io_write(struct nvme *n, struct nvme_cmd *cmd)
 {
-	uint32_t len = rw_blocks(cmd) << NVME_BLOCK_SHIFT;
+	struct nvme_ns *ns = cmd->ns;
 	int ret = check_rw(n, cmd);
 
 	if (!ret)
-		ret = check_writable(n);
-	if (!ret)
-		ret = nvme_data_in(n, cmd, len);
+		ret = check_writable(ns);
+	if (ret)
+		return ret;
+	uint32_t len = rw_blocks(cmd) << ns->lba_shift;
+
+	ret = nvme_data_in(n, cmd, len);
 	if (ret)
 		return ret;
 	n->stats.writes++;
-	n->stats.blocks_written += rw_blocks(cmd);
-	int err = nvme_store_write(&n->store, rw_lba(cmd) << NVME_BLOCK_SHIFT,
+	n->stats.sectors_written += len >> NVME_BLOCK_SHIFT;
+	int err = nvme_store_write(&ns->store, byte_offset(ns, rw_lba(cmd)),
 				   n->data, len);
 
 	return write_done(n, cmd, err);
@@ -107,64 +128,66 @@ static int io_write(struct nvme *n, struct nvme_cmd *cmd)
 
 static int io_read(struct nvme *n, struct nvme_cmd *cmd)
 {
-	uint32_t len = rw_blocks(cmd) << NVME_BLOCK_SHIFT;
+	struct nvme_ns *ns = cmd->ns;
 	int ret = check_rw(n, cmd);
 
 	/* what is read has to be durable: the cache goes first */
 	if (!ret && cmd->cdw12 & NVME_RW_FUA)
-		ret = flush_store(n);
+		ret = flush_ns(n, cmd->ns);
 	if (ret)
 		return ret;
-	int err = nvme_store_read(&n->store, rw_lba(cmd) << NVME_BLOCK_SHIFT,
+	uint32_t len = rw_blocks(cmd) << ns->lba_shift;
+	int err = nvme_store_read(&ns->store, byte_offset(ns, rw_lba(cmd)),
 				  n->data, len);
 
 	if (err)
 		return store_status(n, err, NVME_SC_READ_ERROR);
 	n->stats.reads++;
-	n->stats.blocks_read += rw_blocks(cmd);
+	n->stats.sectors_read += len >> NVME_BLOCK_SHIFT;
 	return nvme_data_out(n, cmd, len);
 }
 
 static int io_write_zeroes(struct nvme *n, struct nvme_cmd *cmd)
 {
-	uint64_t off = rw_lba(cmd) << NVME_BLOCK_SHIFT;
-	uint64_t len = (uint64_t)rw_blocks(cmd) << NVME_BLOCK_SHIFT;
-	int ret = check_ns(cmd);
+	struct nvme_ns *ns = cmd->ns;
+	int ret = check_ns(n, cmd);
 
 	if (!ret)
-		ret = check_range(n, rw_lba(cmd), rw_blocks(cmd));
+		ret = check_range(ns, rw_lba(cmd), rw_blocks(cmd));
 	if (!ret)
-		ret = check_writable(n);
+		ret = check_writable(ns);
 	if (ret)
 		return ret;
+	uint64_t len = (uint64_t)rw_blocks(cmd) << ns->lba_shift;
+
 	n->budget -= (int64_t)len;
-	int err = nvme_store_zero(&n->store, off, len,
+	int err = nvme_store_zero(&ns->store, byte_offset(ns, rw_lba(cmd)), len,
 				  cmd->cdw12 & NVME_ZEROES_DEAC, n->data,
 				  NVME_MAX_DATA);
 
 	return write_done(n, cmd, err);
 }
 
-static int dsm_check(struct nvme *n, const struct nvme_dsm_range *range,
-		     uint32_t count)
+static int dsm_check(const struct nvme_ns *ns,
+		     const struct nvme_dsm_range *range, uint32_t count)
 {
 	int ret = 0;
 
 	for (uint32_t i = 0; i < count && !ret; i++)
-		ret = check_range(n, le64toh(range[i].lba),
+		ret = check_range(ns, le64toh(range[i].lba),
 				  le32toh(range[i].blocks));
 	return ret;
 }
 
-static int dsm_discard(struct nvme *n, const struct nvme_dsm_range *range,
-		       uint32_t count)
+static int dsm_discard(struct nvme *n, struct nvme_ns *ns,
+		       const struct nvme_dsm_range *range, uint32_t count)
 {
 	int err = 0;
 
 	for (uint32_t i = 0; i < count && !err; i++)
 		err = nvme_store_discard(
-			&n->store, le64toh(range[i].lba) << NVME_BLOCK_SHIFT,
-			(uint64_t)le32toh(range[i].blocks) << NVME_BLOCK_SHIFT);
+			&ns->store, byte_offset(ns, le64toh(range[i].lba)),
+			(uint64_t)le32toh(range[i].blocks) << ns->lba_shift);
 	return store_status(n, err, NVME_SC_WRITE_FAULT);
 }
 
@@ -175,17 +198,17 @@ static int io_dsm(struct nvme *n, struct nvme_cmd *cmd)
 	uint32_t count = (cmd->cdw10 & 0xff) + 1;
 	uint32_t len = count * (uint32_t)sizeof(range[0]);
 	bool discard = cmd->cdw11 & NVME_DSM_DISCARD;
-	int ret = check_ns(cmd);
+	int ret = check_ns(n, cmd);
 
 	if (!ret && discard)
-		ret = check_writable(n);
+		ret = check_writable(cmd->ns);
 	if (!ret)
 		ret = nvme_data_in(n, cmd, len);
 	if (ret)
 		return ret;
 	memcpy(range, n->data, len);
-	ret = dsm_check(n, range, count);
-	return ret || !discard ? ret : dsm_discard(n, range, count);
+	ret = dsm_check(cmd->ns, range, count);
+	return ret || !discard ? ret : dsm_discard(n, cmd->ns, range, count);
 }
 
 static nvme_op *const io_ops[] = {

@@ -47,9 +47,9 @@ static void fill_error(const struct nvme *n, uint8_t *page)
 	}
 }
 
-static uint64_t data_units(uint64_t blocks)
+static uint64_t data_units(uint64_t sectors)
 {
-	return (blocks + DATA_UNIT - 1) / DATA_UNIT;
+	return (sectors + DATA_UNIT - 1) / DATA_UNIT;
 }
 
 static void fill_smart(const struct nvme *n, uint8_t *page)
@@ -58,8 +58,8 @@ static void fill_smart(const struct nvme *n, uint8_t *page)
 	nvme_put16(page + 1, NVME_TEMPERATURE);
 	page[3] = 100; /* per cent of spare blocks, and when to worry */
 	page[4] = 10;
-	nvme_put64(page + 32, data_units(n->stats.blocks_read));
-	nvme_put64(page + 48, data_units(n->stats.blocks_written));
+	nvme_put64(page + 32, data_units(n->stats.sectors_read));
+	nvme_put64(page + 48, data_units(n->stats.sectors_written));
 	nvme_put64(page + 64, n->stats.reads);
 	nvme_put64(page + 80, n->stats.writes);
 	nvme_put64(page + 112, 1); /* power cycles */

@@ -25,8 +25,9 @@
 #include "nvme_spec.h"
 
 #define NVME_PAGE	 4096u
-#define NVME_BLOCK_SHIFT 9u
+#define NVME_BLOCK_SHIFT 9u /* the smallest block, and the first format */
 #define NVME_BLOCK	 (1u << NVME_BLOCK_SHIFT)
+#define NVME_NAMESPACES	 8u
 #define NVME_MDTS	 9u /* largest transfer, log2 of pages */
 #define NVME_MAX_PAGES	 (1u << NVME_MDTS)
 #define NVME_MAX_DATA	 (NVME_MAX_PAGES * NVME_PAGE)
@@ -65,6 +66,20 @@ struct nvme_store {
 	uint64_t bytes;
 	bool memory; /* no file of the user's: gone with the device */
 	bool read_only;
+};
+
+/**
+ * struct nvme_ns - A namespace, nvme_ns.c
+ * @id:        1 to NVME_NAMESPACES; 0 = there is none
+ * @lba_shift: log2 of the size of a block
+ * @blocks:    capacity
+ * @store:     where the blocks are kept
+ */
+struct nvme_ns {
+	uint32_t id;
+	unsigned int lba_shift;
+	uint64_t blocks;
+	struct nvme_store store;
 };
 
 /**
@@ -116,6 +131,7 @@ struct nvme_sq {
 /** struct nvme_cmd - One command, copied from its entry once, host order */
 struct nvme_cmd {
 	struct nvme_sq *sq;
+	struct nvme_ns *ns; /* that of @nsid, NULL when it is none */
 	uint8_t opcode;
 	uint8_t flags;
 	uint16_t cid;
@@ -126,6 +142,8 @@ struct nvme_cmd {
 	uint32_t cdw11;
 	uint32_t cdw12;
 	uint32_t cdw13;
+	uint32_t cdw14;
+	uint32_t cdw15;
 	uint32_t result; /* dword 0 of the completion */
 };
 
@@ -153,8 +171,8 @@ struct nvme_error {
 
 /** struct nvme_stats - Forgotten at a function reset only */
 struct nvme_stats {
-	uint64_t blocks_read;
-	uint64_t blocks_written;
+	uint64_t sectors_read; /* of 512 bytes, whatever a block is */
+	uint64_t sectors_written;
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t media_errors;
@@ -182,13 +200,12 @@ struct nvme_ctrl {
 	uint16_t event_cid[NVME_EVENT_REQUESTS];
 };
 
-/** struct nvme - One controller with its one namespace */
+/** struct nvme - One controller with its namespaces */
 struct nvme {
 	struct sv_dev *dev;
-	struct nvme_store store;
+	struct nvme_ns ns[NVME_NAMESPACES]; /* by id - 1 */
 	char serial[NVME_SERIAL_LEN + 1];
 	char model[NVME_MODEL_LEN + 1];
-	uint64_t blocks; /* capacity */
 
 	struct nvme_stats stats;
 	struct nvme_ctrl c;
@@ -344,14 +361,47 @@ bool nvme_event_cid_held(const struct nvme *n, uint16_t cid);
  */
 int nvme_event_abort(struct nvme *n, uint16_t cid);
 
+/* nvme_ns.c */
+
+/**
+ * nvme_ns_open_all() - Make the namespaces the options name
+ *
+ * Return: 0; -errno, reported with sv_error(). nvme_ns_close_all() is due
+ * either way.
+ */
+int nvme_ns_open_all(struct nvme *n);
+void nvme_ns_close_all(struct nvme *n);
+
+/** nvme_ns_find() - The namespace @nsid; NULL when there is none */
+struct nvme_ns *nvme_ns_find(struct nvme *n, uint32_t nsid);
+
+/** nvme_ns_next() - The first namespace behind @nsid, or NULL */
+struct nvme_ns *nvme_ns_next(struct nvme *n, uint32_t nsid);
+
+/** nvme_ns_last_id() - Identify Controller's NN: the highest identifier */
+uint32_t nvme_ns_last_id(const struct nvme *n);
+
+/**
+ * nvme_ns_status() - What is wrong with an identifier, NVMe 1.4 6.1
+ *
+ * Return: 0 it is a namespace; the status for one that cannot be, or for one
+ * that could but is inactive.
+ */
+int nvme_ns_status(struct nvme *n, uint32_t nsid);
+
 /* nvme_store.c */
 
 /**
- * nvme_store_open() - Open the file= or make memory of size=
+ * nvme_store_open() - Open the file @path
+ * nvme_store_memory() - Make @bytes of memory
+ * @option: name of the user's option that asked for it, for messages
  *
  * Return: 0; -errno, reported with sv_error().
  */
-int nvme_store_open(struct nvme_store *s, struct sv_dev *dev);
+int nvme_store_open(struct nvme_store *s, struct sv_dev *dev,
+		    const char *option, const char *path);
+int nvme_store_memory(struct nvme_store *s, struct sv_dev *dev,
+		      const char *option, uint64_t bytes);
 void nvme_store_close(struct nvme_store *s);
 
 /*

@@ -156,6 +156,8 @@ static struct nvme_cmd cmd_decode(struct nvme_sq *sq,
 		.cdw11 = le32toh(sqe->cdw11),
 		.cdw12 = le32toh(sqe->cdw12),
 		.cdw13 = le32toh(sqe->cdw13),
+		.cdw14 = le32toh(sqe->cdw14),
+		.cdw15 = le32toh(sqe->cdw15),
 	};
 }
 
@@ -172,6 +174,7 @@ static int cmd_exec(struct nvme *n, struct nvme_cmd *cmd)
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
 	if (admin && nvme_event_cid_held(n, cmd->cid))
 		return NVME_SC_CID_CONFLICT | NVME_SC_DNR;
+	cmd->ns = nvme_ns_find(n, cmd->nsid);
 	return op(n, cmd);
 }
 

@@ -11,11 +11,10 @@
 
 #include "nvme_priv.h"
 
-#define DEFAULT_SIZE (64ull << 20)
-
-static int fail(struct sv_dev *dev, const char *path, int err)
+static int fail(struct sv_dev *dev, const char *option, const char *path,
+		int err)
 {
-	sv_error(dev, "file=%s: %s", path, strerror(err));
+	sv_error(dev, "%s=%s: %s", option, path, strerror(err));
 	return -err;
 }
 
@@ -38,61 +37,51 @@ static int open_image(struct nvme_store *s, const char *path)
 	return s->fd < 0 ? -errno : 0;
 }
 
-static int open_file(struct nvme_store *s, struct sv_dev *dev, const char *path)
+static int check_size(const struct nvme_store *s, struct sv_dev *dev,
+		      const char *option)
+{
+	if (s->bytes >= NVME_BLOCK)
+		return 0;
+	sv_error(dev, "%s: %llu bytes, has to be %u at least", option,
+		 (unsigned long long)s->bytes, NVME_BLOCK);
+	return -EINVAL;
+}
+
+int nvme_store_open(struct nvme_store *s, struct sv_dev *dev,
+		    const char *option, const char *path)
 {
 	struct stat st;
 
 	if (open_image(s, path) || fstat(s->fd, &st))
-		return fail(dev, path, errno);
+		return fail(dev, option, path, errno);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-		sv_error(dev, "file=%s: neither a file nor a block device",
-			 path);
+		sv_error(dev, "%s=%s: neither a file nor a block device",
+			 option, path);
 		return -EINVAL;
 	}
 	off_t end = lseek(s->fd, 0, SEEK_END);
 
 	if (end < 0)
-		return fail(dev, path, errno);
+		return fail(dev, option, path, errno);
 	s->bytes = (uint64_t)end;
-	return 0;
+	return check_size(s, dev, option);
 }
 
-static int open_memory(struct nvme_store *s, struct sv_dev *dev)
+int nvme_store_memory(struct nvme_store *s, struct sv_dev *dev,
+		      const char *option, uint64_t bytes)
 {
+	int err = EFBIG;
+
 	s->memory = true;
-	s->bytes = DEFAULT_SIZE;
-	int ret = sv_option_size(dev, "size", &s->bytes);
-
-	if (ret)
-		return ret;
+	s->bytes = bytes;
 	s->fd = memfd_create("softvfio-nvme", MFD_CLOEXEC);
-	if (s->fd >= 0 && s->bytes <= INT64_MAX &&
-	    !ftruncate(s->fd, (off_t)s->bytes))
-		return 0;
-	ret = s->fd >= 0 && s->bytes > INT64_MAX ? EFBIG : errno;
-	sv_error(dev, "size=%llu: %s", (unsigned long long)s->bytes,
-		 strerror(ret));
-	return -ret;
-}
-
-int nvme_store_open(struct nvme_store *s, struct sv_dev *dev)
-{
-	const char *path = sv_option(dev, "file");
-
-	if (path && sv_option(dev, "size")) {
-		sv_error(dev, "size= is for memory; file=%s has its own size",
-			 path);
-		return -EINVAL;
-	}
-	s->read_only = sv_option(dev, "ro");
-	int ret = path ? open_file(s, dev, path) : open_memory(s, dev);
-
-	if (ret || s->bytes >= NVME_BLOCK)
-		return ret;
-	sv_error(dev, "%s%s: %llu bytes, has to be %u at least",
-		 path ? "file=" : "size", path ? path : "",
-		 (unsigned long long)s->bytes, NVME_BLOCK);
-	return -EINVAL;
+	if (s->fd >= 0 && bytes <= INT64_MAX && !ftruncate(s->fd, (off_t)bytes))
+		return check_size(s, dev, option);
+	if (s->fd < 0 || bytes <= INT64_MAX)
+		err = errno;
+	sv_error(dev, "%s=%llu: %s", option, (unsigned long long)bytes,
+		 strerror(err));
+	return -err;
 }
 
 void nvme_store_close(struct nvme_store *s)
