@@ -36,7 +36,7 @@ static void map_add(struct nvme_map *map, uint64_t addr, uint32_t len)
 static int prp_list_page(struct nvme *n, uint64_t list, uint32_t count,
 			 uint32_t *len)
 {
-	int ret = sv_dma_read(n->dev, list, n->prp, count * sizeof(n->prp[0]));
+	int ret = nvme_bus_read(n, list, n->prp, count * sizeof(n->prp[0]));
 
 	if (ret)
 		return dma_status(ret);
@@ -104,7 +104,7 @@ int nvme_data_in(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len)
 	for (uint32_t i = 0; i < n->map.count && !ret; i++) {
 		const struct nvme_seg *seg = &n->map.seg[i];
 
-		ret = dma_status(sv_dma_read(n->dev, seg->addr, to, seg->len));
+		ret = dma_status(nvme_bus_read(n, seg->addr, to, seg->len));
 		to += seg->len;
 	}
 	return ret;
@@ -119,8 +119,7 @@ int nvme_data_out(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len)
 	for (uint32_t i = 0; i < n->map.count && !ret; i++) {
 		const struct nvme_seg *seg = &n->map.seg[i];
 
-		ret = dma_status(
-			sv_dma_write(n->dev, seg->addr, from, seg->len));
+		ret = dma_status(nvme_bus_write(n, seg->addr, from, seg->len));
 		from += seg->len;
 	}
 	return ret;

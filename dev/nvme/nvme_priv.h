@@ -57,6 +57,8 @@
 #define NVME_TEMPERATURE_WARN 343u
 #define NVME_TEMPERATURE_CRIT 373u
 
+#define NVME_CMB_BAR 2u
+
 /* a command that will be completed later */
 #define NVME_HELD 0x10000
 
@@ -169,6 +171,20 @@ struct nvme_error {
 	uint64_t lba;
 };
 
+/**
+ * struct nvme_cmb - Controller Memory Buffer, nvme_cmb.c
+ * @on:   addresses from @base on are its
+ * @base: address of its first byte on the bus, as the host has set it
+ * @size: bytes, 0 = there is none; @base + @size does not wrap
+ *
+ * Kept over a controller reset.
+ */
+struct nvme_cmb {
+	bool on;
+	uint64_t base;
+	uint64_t size;
+};
+
 /** struct nvme_stats - Forgotten at a function reset only */
 struct nvme_stats {
 	uint64_t sectors_read; /* of 512 bytes, whatever a block is */
@@ -208,6 +224,7 @@ struct nvme {
 	char model[NVME_MODEL_LEN + 1];
 
 	struct nvme_stats stats;
+	struct nvme_cmb cmb;
 	struct nvme_ctrl c;
 	bool intx;	   /* level of the pin */
 	unsigned int turn; /* I/O queue that is served first */
@@ -264,6 +281,21 @@ void nvme_fatal(struct nvme *n);
  * @db: number of the doorbell, see nvme_queue_ring()
  */
 void nvme_doorbell_clear(struct nvme *n, unsigned int db);
+
+/* nvme_cmb.c */
+
+/**
+ * nvme_bus_read() - Read what is at a bus address
+ * nvme_bus_write() - Write what is at a bus address
+ *
+ * All accesses go through these: the address may be in the controller's own
+ * memory. Return as sv_dma_read() does.
+ */
+int nvme_bus_read(struct nvme *n, uint64_t addr, void *buf, size_t len);
+int nvme_bus_write(struct nvme *n, uint64_t addr, const void *buf, size_t len);
+
+/** nvme_cmb_hit() - Is any of it in the controller's own memory? */
+bool nvme_cmb_hit(const struct nvme *n, uint64_t addr, size_t len);
 
 /* nvme_queue.c */
 

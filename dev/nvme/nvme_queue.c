@@ -112,7 +112,7 @@ static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
 	uint64_t addr = cq->base + cq->tail * sizeof(*cqe);
 
 	cqe->status = htole16(cqe->status | cq->phase);
-	int ret = sv_dma_write(n->dev, addr, cqe, sizeof(*cqe));
+	int ret = nvme_bus_write(n, addr, cqe, sizeof(*cqe));
 
 	if (ret)
 		return ret;
@@ -222,7 +222,7 @@ static uint32_t sq_batch(const struct nvme_sq *sq)
 static int sq_fetch(struct nvme *n, const struct nvme_sq *sq, uint32_t count)
 {
 	uint64_t addr = sq->base + sq->head * sizeof(n->sqe[0]);
-	int ret = sv_dma_read(n->dev, addr, n->sqe, count * sizeof(n->sqe[0]));
+	int ret = nvme_bus_read(n, addr, n->sqe, count * sizeof(n->sqe[0]));
 
 	if (ret && ret != -ECANCELED)
 		nvme_fatal(n);
