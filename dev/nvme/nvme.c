@@ -280,7 +280,7 @@ static void nvme_reset(struct sv_dev *dev, enum sv_reset why)
 
 	ctrl_forget(n);
 	memset(&n->stats, 0, sizeof(n->stats));
-	n->turn = 0;
+	n->arb = (struct nvme_arb){0};
 	n->intx = false;
 	sv_irq_level(dev, false);
 	regs_publish(n, sv_bar_memory(dev, BAR));

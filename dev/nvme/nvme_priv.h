@@ -88,7 +88,6 @@ struct nvme_ns {
  * struct nvme_cq - A completion queue
  * @live:    it exists
  * @irq_en:  interrupts enabled
- * @irq_due: something was posted since the last message
  * @phase:   phase tag of the current round
  * @vector:  interrupt vector
  * @users:   submission queues that complete here
@@ -100,7 +99,6 @@ struct nvme_ns {
 struct nvme_cq {
 	bool live;
 	bool irq_en;
-	bool irq_due;
 	bool phase;
 	uint16_t vector;
 	uint16_t users;
@@ -128,6 +126,22 @@ struct nvme_sq {
 	uint32_t tail;
 	uint64_t base;
 	struct nvme_cq *cq;
+};
+
+/**
+ * struct nvme_vector - An interrupt vector, nvme_irq.c
+ * @due: completions posted since the host was last told
+ */
+struct nvme_vector {
+	uint32_t due;
+};
+
+/**
+ * struct nvme_arb - Where queues take turns, nvme_arb.c
+ * @turn: I/O queue that is served first, from 0
+ */
+struct nvme_arb {
+	unsigned int turn;
 };
 
 /** struct nvme_cmd - One command, copied from its entry once, host order */
@@ -204,6 +218,7 @@ struct nvme_ctrl {
 	uint32_t doorbell[NVME_DOORBELLS]; /* as last seen */
 	struct nvme_sq sq[NVME_QUEUES];
 	struct nvme_cq cq[NVME_QUEUES];
+	struct nvme_vector vector[NVME_VECTORS];
 	bool io_queues_made; /* too late to negotiate their number */
 
 	uint32_t feature[NVME_FEATURES];
@@ -226,8 +241,8 @@ struct nvme {
 	struct nvme_stats stats;
 	struct nvme_cmb cmb;
 	struct nvme_ctrl c;
-	bool intx;	   /* level of the pin */
-	unsigned int turn; /* I/O queue that is served first */
+	bool intx; /* level of the pin */
+	struct nvme_arb arb;
 
 	/* scratch of the command being carried out */
 	uint8_t *data;	/* NVME_MAX_DATA bytes */
@@ -327,6 +342,31 @@ uint32_t nvme_cq_free(const struct nvme_cq *cq);
  */
 int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
 		  uint32_t result);
+
+/**
+ * nvme_sq_run() - Carry out commands of one live queue
+ * @max: at most so many
+ *
+ * Ends early for want of completion entries or of n->budget.
+ *
+ * Return: how many were taken; 0 nothing to do; -ECANCELED return from run()
+ * at once; another negative errno: CSTS.CFS.
+ */
+int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max);
+
+/* nvme_arb.c */
+
+/** nvme_arb_run() - Serve the I/O queues; returns as nvme_sq_run() */
+int nvme_arb_run(struct nvme *n);
+
+/* nvme_irq.c */
+
+/**
+ * nvme_irq_post() - @entries were written to @cq: they deserve an interrupt
+ * nvme_irq_notify() - A batch for @cq has ended: send its message if one is due
+ */
+void nvme_irq_post(struct nvme *n, const struct nvme_cq *cq, uint32_t entries);
+void nvme_irq_notify(struct nvme *n, const struct nvme_cq *cq);
 
 /** nvme_irq_update() - Bring the INTx pin and unmasked messages up to date */
 void nvme_irq_update(struct nvme *n);

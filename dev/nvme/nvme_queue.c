@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Submission and completion queues: doorbells, fetching, posting, interrupts.
+ * Submission and completion queues: doorbells, fetching, posting.
  *
  * A queue entry is fetched once and never looked at in host memory again.
  * A command is only begun when its completion has a place to go, so a full
@@ -62,51 +62,6 @@ void nvme_queue_ring(struct nvme *n, unsigned int db, uint32_t val)
 		bad_doorbell(n, NVME_EVENT_BAD_DOORBELL_VALUE);
 }
 
-static bool is_message(enum sv_irq_mode mode)
-{
-	return mode == SV_IRQ_MSI || mode == SV_IRQ_MSIX;
-}
-
-/* INTMS and INTMC have no meaning with MSI-X. */
-static bool is_masked(const struct nvme *n, const struct nvme_cq *cq,
-		      enum sv_irq_mode mode)
-{
-	if (!cq->irq_en)
-		return true;
-	return mode != SV_IRQ_MSIX && cq->vector < 32 &&
-	       n->c.intms >> cq->vector & 1;
-}
-
-/* A message held back by INTMS is sent when the mask goes. */
-static void cq_notify(struct nvme *n, struct nvme_cq *cq, enum sv_irq_mode mode)
-{
-	if (!cq->irq_due || (is_message(mode) && is_masked(n, cq, mode)))
-		return;
-	cq->irq_due = false;
-	if (is_message(mode))
-		sv_irq_raise(n->dev, cq->vector);
-}
-
-void nvme_irq_update(struct nvme *n)
-{
-	enum sv_irq_mode mode = sv_irq_mode(n->dev);
-	bool level = false;
-
-	for (unsigned int i = 0; i < NVME_QUEUES; i++) {
-		struct nvme_cq *cq = &n->c.cq[i];
-
-		if (!cq->live)
-			continue;
-		cq_notify(n, cq, mode);
-		level |= cq->head != cq->tail && !is_message(mode) &&
-			 !is_masked(n, cq, mode);
-	}
-	if (level == n->intx)
-		return;
-	n->intx = level;
-	sv_irq_level(n->dev, level);
-}
-
 static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
 {
 	uint64_t addr = cq->base + cq->tail * sizeof(*cqe);
@@ -120,7 +75,7 @@ static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
 		cq->tail = 0;
 		cq->phase = !cq->phase;
 	}
-	cq->irq_due = cq->irq_en;
+	nvme_irq_post(n, cq, 1);
 	return 0;
 }
 
@@ -211,10 +166,10 @@ static int cmd_run(struct nvme *n, struct nvme_sq *sq,
 }
 
 /* Entries that lie in one piece and can be completed. */
-static uint32_t sq_batch(const struct nvme_sq *sq)
+static uint32_t sq_batch(const struct nvme_sq *sq, uint32_t max)
 {
 	uint32_t end = sq->tail >= sq->head ? sq->tail : sq->size;
-	uint32_t count = nvme_min(end - sq->head, NVME_BATCH);
+	uint32_t count = nvme_min(end - sq->head, nvme_min(max, NVME_BATCH));
 
 	return nvme_min(count, nvme_cq_free(sq->cq));
 }
@@ -229,10 +184,10 @@ static int sq_fetch(struct nvme *n, const struct nvme_sq *sq, uint32_t count)
 	return ret;
 }
 
-/* Returns 1 when something was done, 0, or a negative errno. */
-static int sq_run(struct nvme *n, struct nvme_sq *sq)
+int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max)
 {
-	uint32_t count = sq->live ? sq_batch(sq) : 0;
+	uint32_t count = sq_batch(sq, max);
+	int done = 0;
 
 	if (!count)
 		return 0;
@@ -243,35 +198,21 @@ static int sq_run(struct nvme *n, struct nvme_sq *sq)
 		if (!nvme_cq_free(sq->cq) || n->budget <= 0)
 			break;
 		ret = cmd_run(n, sq, &n->sqe[i]);
+		done++;
 	}
 	if (ret == -ECANCELED)
 		return ret;
-	cq_notify(n, sq->cq, sv_irq_mode(n->dev));
-	return ret ? ret : 1;
-}
-
-/* Round robin; a pass that moved much data goes on where it stopped. */
-static int io_queues_run(struct nvme *n)
-{
-	int done = 0;
-
-	for (unsigned int i = 0; i < NVME_IO_QUEUES && n->budget > 0; i++) {
-		int ret = sq_run(n, &n->c.sq[1 + n->turn]);
-
-		if (ret < 0)
-			return ret;
-		done |= ret;
-		n->turn = (n->turn + 1) % NVME_IO_QUEUES;
-	}
-	return done;
+	nvme_irq_notify(n, sq->cq);
+	return ret ? ret : done;
 }
 
 int nvme_queues_run(struct nvme *n)
 {
 	n->budget = NVME_PASS_BYTES;
 	int events = nvme_events_run(n);
-	int admin = events < 0 ? events : sq_run(n, &n->c.sq[0]);
-	int io = admin < 0 ? admin : io_queues_run(n);
+	int admin =
+		events < 0 ? events : nvme_sq_run(n, &n->c.sq[0], UINT32_MAX);
+	int io = admin < 0 ? admin : nvme_arb_run(n);
 
 	if (io == -ECANCELED)
 		return io;
