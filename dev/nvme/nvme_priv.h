@@ -72,13 +72,15 @@ struct nvme_store {
 
 /**
  * struct nvme_ns - A namespace, nvme_ns.c
- * @id:        1 to NVME_NAMESPACES; 0 = there is none
- * @lba_shift: log2 of the size of a block
- * @blocks:    capacity
- * @store:     where the blocks are kept
+ * @id:         1 to NVME_NAMESPACES; 0 = there is none
+ * @lba_shift:  log2 of the size of a block
+ * @blocks:     capacity
+ * @formatting: Format NVM is at work, commands are turned away
+ * @store:      where the blocks are kept
  */
 struct nvme_ns {
 	uint32_t id;
+	bool formatting;
 	unsigned int lba_shift;
 	uint64_t blocks;
 	struct nvme_store store;

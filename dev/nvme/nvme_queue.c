@@ -130,6 +130,8 @@ static int cmd_exec(struct nvme *n, struct nvme_cmd *cmd)
 	if (admin && nvme_event_cid_held(n, cmd->cid))
 		return NVME_SC_CID_CONFLICT | NVME_SC_DNR;
 	cmd->ns = nvme_ns_find(n, cmd->nsid);
+	if (!admin && cmd->ns && cmd->ns->formatting)
+		return NVME_SC_FORMATTING;
 	return op(n, cmd);
 }
 
