@@ -142,6 +142,7 @@ struct sv_dev {
 	struct ioas *ioas;	 /* model lock; while open, one reference */
 	struct dma_ctx dma;
 	struct device_stats stats;
+	_Atomic uint64_t counter[SV_COUNTERS]; /* the model's: relaxed */
 };
 
 /**
