@@ -279,6 +279,7 @@ static void nvme_reset(struct sv_dev *dev, enum sv_reset why)
 	struct nvme *n = sv_state(dev);
 
 	ctrl_forget(n);
+	nvme_batch_forget(n);
 	memset(&n->stats, 0, sizeof(n->stats));
 	n->arb = (struct nvme_arb){0};
 	n->intx = false;
@@ -338,16 +339,19 @@ static int nvme_init(struct sv_dev *dev)
 	if (ret)
 		return ret;
 	n->data = malloc(NVME_MAX_DATA);
-	if (!n->data)
+	if (!n->data) {
 		sv_error(dev, "no memory for %u bytes of buffer",
 			 NVME_MAX_DATA);
-	return n->data ? 0 : -ENOMEM;
+		return -ENOMEM;
+	}
+	return nvme_batch_new(n);
 }
 
 static void nvme_done(struct sv_dev *dev)
 {
 	struct nvme *n = sv_state(dev);
 
+	nvme_batch_free(n);
 	nvme_ns_close_all(n);
 	free(n->data);
 	n->data = NULL;
@@ -364,9 +368,18 @@ static const struct sv_option nvme_options[] = {
 	{"ns7", "FILE|SIZE  another"},
 	{"ns8", "FILE|SIZE  another"},
 	{"ro", "  refuse writes"},
+	{"threads", "N  threads that move data, 1 to 16; 1"},
 	{"serial", "TEXT  serial number, 20 characters at most"},
 	{"mn", "TEXT  model number, 40 characters at most"},
 	{NULL, NULL},
+};
+
+static const char *const nvme_counters[] = {
+	[NVME_COUNT_COMMANDS] = "commands",
+	[NVME_COUNT_ERRORS] = "errors",
+	[NVME_COUNT_READ_BYTES] = "read_bytes",
+	[NVME_COUNT_WRITTEN_BYTES] = "written_bytes",
+	[NVME_COUNTS] = NULL,
 };
 
 /* The ids are those of QEMU's controller: lspci and drivers know them. */
@@ -374,6 +387,7 @@ const struct sv_dev_ops nvme_ops = {
 	.name = "nvme",
 	.summary = "NVMe 1.4 controller",
 	.options = nvme_options,
+	.counters = nvme_counters,
 	.shape =
 		{
 			.vendor = 0x1b36,

@@ -10,19 +10,25 @@
 
 #define DATA_SIZE 4096u
 
-#define ONCS_DSM	  (1u << 2)
-#define ONCS_WRITE_ZEROES (1u << 3)
-#define VWC_PRESENT	  (1u << 0)
-#define VWC_FLUSH_ALL	  (3u << 1) /* Flush takes NSID ffffffffh */
-#define FRMW_SLOT1_RO	  (1u << 0)
-#define FRMW_ONE_SLOT	  (1u << 1)
-#define LPA_OFFSET	  (1u << 2) /* Get Log Page has an offset */
-#define CNTRLTYPE_IO	  1u
-#define DLFEAT_READ_ZERO  (1u << 0)
-#define DLFEAT_DEAC	  (1u << 3)
-#define NSATTR_READ_ONLY  (1u << 0)
-#define DESC_UUID	  3u
-#define UUID_LEN	  16u
+#define ONCS_COMPARE	    (1u << 0)
+#define ONCS_DSM	    (1u << 2)
+#define ONCS_WRITE_ZEROES   (1u << 3)
+#define ONCS_VERIFY	    (1u << 7)
+#define FUSES_COMPARE_WRITE (1u << 0)
+#define SGLS_SUPPORTED	    (1u << 0)
+#define SGLS_BIT_BUCKET	    (1u << 16)
+#define SGLS_LONGER	    (1u << 18) /* than the data */
+#define VWC_PRESENT	    (1u << 0)
+#define VWC_FLUSH_ALL	    (3u << 1) /* Flush takes NSID ffffffffh */
+#define FRMW_SLOT1_RO	    (1u << 0)
+#define FRMW_ONE_SLOT	    (1u << 1)
+#define LPA_OFFSET	    (1u << 2) /* Get Log Page has an offset */
+#define CNTRLTYPE_IO	    1u
+#define DLFEAT_READ_ZERO    (1u << 0)
+#define DLFEAT_DEAC	    (1u << 3)
+#define NSATTR_READ_ONLY    (1u << 0)
+#define DESC_UUID	    3u
+#define UUID_LEN	    16u
 
 static void ctrl_names(const struct nvme *n, uint8_t *id)
 {
@@ -50,8 +56,11 @@ static void ctrl_abilities(const struct nvme *n, uint8_t *id)
 	id[512] = NVME_SQES << 4 | NVME_SQES;
 	id[513] = NVME_CQES << 4 | NVME_CQES;
 	nvme_put32(id + 516, nvme_ns_last_id(n)); /* NN */
-	nvme_put16(id + 520, ONCS_DSM | ONCS_WRITE_ZEROES);
+	nvme_put16(id + 520,
+		   ONCS_COMPARE | ONCS_DSM | ONCS_WRITE_ZEROES | ONCS_VERIFY);
+	nvme_put16(id + 522, FUSES_COMPARE_WRITE);
 	id[525] = VWC_PRESENT | VWC_FLUSH_ALL;
+	nvme_put32(id + 536, SGLS_SUPPORTED | SGLS_BIT_BUCKET | SGLS_LONGER);
 	nvme_put16(id + 2048, 2500); /* PSD0.MP: 25 W */
 }
 

@@ -31,6 +31,7 @@
 #define NVME_MDTS	 9u /* largest transfer, log2 of pages */
 #define NVME_MAX_PAGES	 (1u << NVME_MDTS)
 #define NVME_MAX_DATA	 (NVME_MAX_PAGES * NVME_PAGE)
+#define NVME_MAX_SEGS	 1024u /* pieces of one command's data */
 
 #define NVME_MAX_ENTRIES 4096u /* of any I/O queue */
 #define NVME_IO_QUEUES	 64u   /* pairs beside the admin queues */
@@ -40,7 +41,7 @@
 #define NVME_SQES	 6u /* log2 of the size of a queue entry */
 #define NVME_CQES	 4u
 
-#define NVME_BATCH	32u	    /* entries fetched with one DMA */
+#define NVME_BATCH	64u	    /* entries fetched with one DMA */
 #define NVME_PASS_BYTES (16u << 20) /* data moved before looking up again */
 
 #define NVME_EVENT_REQUESTS 4u
@@ -64,9 +65,9 @@
 
 /** struct nvme_store - Where the blocks are kept, nvme_store.c */
 struct nvme_store {
-	int fd; /* -1 until opened */
+	int fd;	      /* -1: not a file */
+	uint8_t *mem; /* no file: the blocks, gone with the device */
 	uint64_t bytes;
-	bool memory; /* no file of the user's: gone with the device */
 	bool read_only;
 };
 
@@ -165,16 +166,17 @@ struct nvme_cmd {
 	uint32_t result; /* dword 0 of the completion */
 };
 
-/** struct nvme_seg - A piece of host memory */
+/** struct nvme_seg - A piece of host memory; @drop: data that nobody wants */
 struct nvme_seg {
 	uint64_t addr;
 	uint32_t len;
+	bool drop;
 };
 
 /** struct nvme_map - Host memory of one command's data */
 struct nvme_map {
 	uint32_t count;
-	struct nvme_seg seg[NVME_MAX_PAGES + 1];
+	struct nvme_seg seg[NVME_MAX_SEGS];
 };
 
 /** struct nvme_error - One entry of the error log */
@@ -252,6 +254,17 @@ struct nvme {
 	struct nvme_map map;
 	struct nvme_sqe sqe[NVME_BATCH];
 	uint64_t prp[NVME_PAGE / sizeof(uint64_t)];
+	struct nvme_sgl sgl[NVME_PAGE / sizeof(struct nvme_sgl)];
+	struct nvme_batch *batch; /* nvme_batch.h */
+};
+
+/* What the model counts: the order of names in nvme.c */
+enum nvme_count {
+	NVME_COUNT_COMMANDS,
+	NVME_COUNT_ERRORS,
+	NVME_COUNT_READ_BYTES,
+	NVME_COUNT_WRITTEN_BYTES,
+	NVME_COUNTS,
 };
 
 static inline uint32_t nvme_min(uint64_t a, uint32_t b)
@@ -373,7 +386,24 @@ void nvme_irq_notify(struct nvme *n, const struct nvme_cq *cq);
 /** nvme_irq_update() - Bring the INTx pin and unmasked messages up to date */
 void nvme_irq_update(struct nvme *n);
 
+/** nvme_cmd_decode() - A queue entry in host order */
+struct nvme_cmd nvme_cmd_decode(struct nvme_sq *sq, const struct nvme_sqe *sqe);
+
+/** nvme_cmd_log_error() - A command has failed: add it to the error log */
+void nvme_cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd, int status);
+
 /* nvme_data.c */
+
+/**
+ * nvme_data_map() - Find where a command's data lies: fills n->map
+ * @len:     bytes, 1 to NVME_MAX_DATA
+ * @to_host: which way it goes
+ */
+int nvme_data_map(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len,
+		  bool to_host);
+
+/** nvme_data_move() - Move what n->map says between the host and n->data */
+int nvme_data_move(struct nvme *n, bool to_host);
 
 /**
  * nvme_data_in() - Move a command's data from the host to n->data
@@ -383,9 +413,56 @@ void nvme_irq_update(struct nvme *n);
 int nvme_data_in(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len);
 int nvme_data_out(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len);
 
-/* One table per set of commands, NULL where there is no such command */
+/* nvme_sgl.c */
+
+/** nvme_sgl_map() - nvme_data_map() of a command that uses an SGL */
+int nvme_sgl_map(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len,
+		 bool to_host);
+
+/** nvme_map_add() - One piece more; false: there are too many */
+bool nvme_map_add(struct nvme_map *map, uint64_t addr, uint32_t len, bool drop);
+
+/* nvme_io.c */
+
+/**
+ * nvme_io_run() - Carry out commands of an I/O queue, or begin to
+ * @sqe:   the next entries of @sq
+ * @count: how many of them there are; one at least
+ *
+ * Return: entries used up; 0 wait for room in the completion queue; negative
+ * errno.
+ */
+int nvme_io_run(struct nvme *n, struct nvme_sq *sq, const struct nvme_sqe *sqe,
+		uint32_t count);
+
+static inline uint64_t nvme_rw_lba(const struct nvme_cmd *cmd)
+{
+	return (uint64_t)cmd->cdw11 << 32 | cmd->cdw10;
+}
+
+static inline uint32_t nvme_rw_blocks(const struct nvme_cmd *cmd)
+{
+	return (cmd->cdw12 & 0xffff) + 1;
+}
+
+/* nvme_batch.c */
+
+/** nvme_batch_new() - Return: 0; -errno, reported with sv_error() */
+int nvme_batch_new(struct nvme *n);
+void nvme_batch_free(struct nvme *n);
+
+/**
+ * nvme_batch_flush() - Carry out what has been begun, and complete it
+ *
+ * Return: 0; -ECANCELED; another negative errno: CSTS.CFS.
+ */
+int nvme_batch_flush(struct nvme *n);
+
+/** nvme_batch_forget() - Nobody wants what has been begun any more */
+void nvme_batch_forget(struct nvme *n);
+
+/* NULL where there is no such command */
 nvme_op *nvme_admin_op(uint8_t opcode); /* nvme_admin.c */
-nvme_op *nvme_io_op(uint8_t opcode);	/* nvme_io.c */
 
 /* nvme_identify.c */
 int nvme_identify(struct nvme *n, struct nvme_cmd *cmd);
@@ -478,13 +555,19 @@ int nvme_store_memory(struct nvme_store *s, struct sv_dev *dev,
 		      const char *option, uint64_t bytes);
 void nvme_store_close(struct nvme_store *s);
 
+struct iovec;
+
 /*
- * @off and @len lie within the capacity. All return 0 or -errno.
- * A file that has become shorter reads as zeroes behind its end.
+ * @off and @len lie within the capacity. All return 0 or -errno; what a file
+ * lacks because it has become shorter is -ENODATA. @iov is used up.
  */
 int nvme_store_read(struct nvme_store *s, uint64_t off, void *buf, size_t len);
 int nvme_store_write(struct nvme_store *s, uint64_t off, const void *buf,
 		     size_t len);
+int nvme_store_readv(struct nvme_store *s, uint64_t off, struct iovec *iov,
+		     size_t count);
+int nvme_store_writev(struct nvme_store *s, uint64_t off, struct iovec *iov,
+		      size_t count);
 int nvme_store_flush(struct nvme_store *s);
 
 /**

@@ -76,6 +76,7 @@ static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
 		cq->phase = !cq->phase;
 	}
 	nvme_irq_post(n, cq, 1);
+	sv_count(n->dev, NVME_COUNT_COMMANDS, 1);
 	return 0;
 }
 
@@ -96,8 +97,7 @@ int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
 	return ret;
 }
 
-static struct nvme_cmd cmd_decode(struct nvme_sq *sq,
-				  const struct nvme_sqe *sqe)
+struct nvme_cmd nvme_cmd_decode(struct nvme_sq *sq, const struct nvme_sqe *sqe)
 {
 	return (struct nvme_cmd){
 		.sq = sq,
@@ -118,25 +118,20 @@ static struct nvme_cmd cmd_decode(struct nvme_sq *sq,
 
 static int cmd_exec(struct nvme *n, struct nvme_cmd *cmd)
 {
-	bool admin = !cmd->sq->id;
-	nvme_op *op =
-		admin ? nvme_admin_op(cmd->opcode) : nvme_io_op(cmd->opcode);
+	nvme_op *op = nvme_admin_op(cmd->opcode);
 
 	if (!op)
 		return NVME_SC_INVALID_OPCODE | NVME_SC_DNR;
-	/* no fused commands, no SGLs */
+	/* over PCI Express, admin commands use no SGLs; none is fused */
 	if (cmd->flags & (NVME_FLAGS_FUSE | NVME_FLAGS_PSDT))
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
-	if (admin && nvme_event_cid_held(n, cmd->cid))
+	if (nvme_event_cid_held(n, cmd->cid))
 		return NVME_SC_CID_CONFLICT | NVME_SC_DNR;
 	cmd->ns = nvme_ns_find(n, cmd->nsid);
-	if (!admin && cmd->ns && cmd->ns->formatting)
-		return NVME_SC_FORMATTING;
 	return op(n, cmd);
 }
 
-static void cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd,
-			  int status)
+void nvme_cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd, int status)
 {
 	struct nvme_error error = {
 		.sq_id = cmd->sq->id,
@@ -150,10 +145,10 @@ static void cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd,
 	nvme_log_error(n, &error);
 }
 
-static int cmd_run(struct nvme *n, struct nvme_sq *sq,
-		   const struct nvme_sqe *sqe)
+static int admin_run(struct nvme *n, struct nvme_sq *sq,
+		     const struct nvme_sqe *sqe)
 {
-	struct nvme_cmd cmd = cmd_decode(sq, sqe);
+	struct nvme_cmd cmd = nvme_cmd_decode(sq, sqe);
 	int status = cmd_exec(n, &cmd);
 
 	if (status < 0)
@@ -163,7 +158,7 @@ static int cmd_run(struct nvme *n, struct nvme_sq *sq,
 	if (status == NVME_HELD)
 		return 0;
 	if (status)
-		cmd_log_error(n, &cmd, status);
+		nvme_cmd_log_error(n, &cmd, status);
 	return nvme_complete(n, sq, cmd.cid, status, cmd.result);
 }
 
@@ -186,6 +181,38 @@ static int sq_fetch(struct nvme *n, const struct nvme_sq *sq, uint32_t count)
 	return ret;
 }
 
+/* An aborted event request may have used a place of this batch. */
+static int admin_batch(struct nvme *n, struct nvme_sq *sq, uint32_t count)
+{
+	int done = 0;
+
+	while (done < (int)count && nvme_cq_free(sq->cq) && n->budget > 0) {
+		int ret = admin_run(n, sq, &n->sqe[done]);
+
+		if (ret)
+			return ret;
+		done++;
+	}
+	return done;
+}
+
+static int io_batch(struct nvme *n, struct nvme_sq *sq, uint32_t count)
+{
+	uint32_t done = 0;
+	int ret = 1;
+
+	while (ret > 0 && done < count && n->budget > 0) {
+		ret = nvme_io_run(n, sq, &n->sqe[done], count - done);
+		if (ret > 0)
+			done += (uint32_t)ret;
+	}
+	if (ret >= 0)
+		ret = nvme_batch_flush(n);
+	else
+		nvme_batch_forget(n);
+	return ret ? ret : (int)done;
+}
+
 int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max)
 {
 	uint32_t count = sq_batch(sq, max);
@@ -195,15 +222,11 @@ int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max)
 		return 0;
 	int ret = sq_fetch(n, sq, count);
 
-	/* An aborted event request may have used a place of this batch. */
-	for (uint32_t i = 0; i < count && !ret; i++) {
-		if (!nvme_cq_free(sq->cq) || n->budget <= 0)
-			break;
-		ret = cmd_run(n, sq, &n->sqe[i]);
-		done++;
-	}
-	if (ret == -ECANCELED)
-		return ret;
+	if (!ret)
+		done = sq->id ? io_batch(n, sq, count)
+			      : admin_batch(n, sq, count);
+	if (ret == -ECANCELED || done == -ECANCELED)
+		return -ECANCELED;
 	nvme_irq_notify(n, sq->cq);
 	return ret ? ret : done;
 }

@@ -61,8 +61,27 @@ struct nvme_sqe {
 };
 static_assert(sizeof(struct nvme_sqe) == 64, "a queue entry is 64 bytes");
 
-#define NVME_FLAGS_FUSE 0x03u
-#define NVME_FLAGS_PSDT 0xc0u
+#define NVME_FLAGS_FUSE	 0x03u
+#define NVME_FUSE_FIRST	 0x01u
+#define NVME_FUSE_SECOND 0x02u
+#define NVME_FLAGS_PSDT	 0xc0u
+
+/* SGL descriptor, 4.4. Type in bits 7:4 of @id, subtype in 3:0 */
+struct nvme_sgl {
+	uint64_t addr;
+	uint32_t len;
+	uint8_t reserved[3];
+	uint8_t id;
+};
+static_assert(sizeof(struct nvme_sgl) == 16, "a descriptor is 16 bytes");
+
+enum nvme_sgl_type {
+	NVME_SGL_DATA = 0x0,
+	NVME_SGL_BUCKET = 0x1,
+	NVME_SGL_SEGMENT = 0x2,
+	NVME_SGL_LAST_SEGMENT = 0x3,
+	NVME_SGL_KEYED = 0x4,
+};
 
 /* Completion queue entry, 4.6. Bit 0 of @status is the phase tag. */
 struct nvme_cqe {
@@ -84,8 +103,14 @@ enum nvme_status {
 	NVME_SC_DATA_TRANSFER = 0x004,
 	NVME_SC_INTERNAL = 0x006,
 	NVME_SC_ABORTED = 0x007,
+	NVME_SC_FAILED_FUSED = 0x009,
+	NVME_SC_MISSING_FUSED = 0x00a,
 	NVME_SC_INVALID_NS = 0x00b,
 	NVME_SC_SEQUENCE = 0x00c,
+	NVME_SC_SGL_SEGMENT = 0x00d,
+	NVME_SC_SGL_COUNT = 0x00e,
+	NVME_SC_SGL_LENGTH = 0x00f,
+	NVME_SC_SGL_TYPE = 0x011,
 	NVME_SC_PRP_OFFSET = 0x013,
 	NVME_SC_WRITE_PROTECTED = 0x020,
 	NVME_SC_LBA_RANGE = 0x080,
@@ -100,8 +125,10 @@ enum nvme_status {
 	NVME_SC_QUEUE_DELETION = 0x10c,
 	NVME_SC_NOT_SAVEABLE = 0x10d,
 	NVME_SC_NOT_PER_NS = 0x10f,
+	NVME_SC_PRINFO = 0x181,
 	NVME_SC_WRITE_FAULT = 0x280,
 	NVME_SC_READ_ERROR = 0x281,
+	NVME_SC_COMPARE_FAILURE = 0x285,
 	NVME_SC_DNR = 0x4000, /* do not retry, or'ed to the above */
 };
 
@@ -122,8 +149,10 @@ enum nvme_io_opcode {
 	NVME_IO_FLUSH = 0x00,
 	NVME_IO_WRITE = 0x01,
 	NVME_IO_READ = 0x02,
+	NVME_IO_COMPARE = 0x05,
 	NVME_IO_WRITE_ZEROES = 0x08,
 	NVME_IO_DSM = 0x09,
+	NVME_IO_VERIFY = 0x0c,
 };
 
 enum nvme_identify {
@@ -163,9 +192,11 @@ enum nvme_log {
 #define NVME_NSID_ALL 0xffffffffu
 
 /* Command dwords of the I/O commands */
-#define NVME_RW_FUA	 (1u << 30) /* cdw12 */
-#define NVME_ZEROES_DEAC (1u << 25) /* cdw12 */
-#define NVME_DSM_DISCARD (1u << 2)  /* cdw11 */
+#define NVME_RW_FUA	 (1u << 30)  /* cdw12 */
+#define NVME_RW_PRINFO	 (15u << 26) /* cdw12 */
+#define NVME_RW_DTYPE	 (15u << 20) /* cdw12 of Write */
+#define NVME_ZEROES_DEAC (1u << 25)  /* cdw12 */
+#define NVME_DSM_DISCARD (1u << 2)   /* cdw11 */
 
 /* One range of Dataset Management, 6.7 */
 struct nvme_dsm_range {

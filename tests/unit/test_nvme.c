@@ -149,9 +149,10 @@ static void identify_controller(void **state)
 	assert_int_equal(id[512], 0x66);
 	assert_int_equal(id[513], 0x44);
 	assert_int_equal(le(id + 516, 4), 1);
-	assert_int_equal(le(id + 520, 2), 1 << 2 | 1 << 3);
+	assert_int_equal(le(id + 520, 2), 1 << 0 | 1 << 2 | 1 << 3 | 1 << 7);
+	assert_int_equal(le(id + 522, 2), 1); /* fused compare and write */
 	assert_int_equal(id[525] & 1, 1);
-	assert_int_equal(le(id + 536, 4), 0); /* no SGLs */
+	assert_int_equal(le(id + 536, 4), 1 | 1 << 16 | 1 << 18); /* SGLs */
 	assert_memory_equal(id + 768, "nqn.2014-08.", 12);
 }
 
@@ -207,7 +208,7 @@ static void identify_rejects(void **state)
 static void bad_opcode_and_flags(void **state)
 {
 	static const uint8_t admin[] = {0x03, 0x0b, 0x0d, 0x10, 0x18, 0xff};
-	static const uint8_t io[] = {0x03, 0x04, 0x05, 0x0a, 0x7f, 0xff};
+	static const uint8_t io[] = {0x03, 0x04, 0x06, 0x0a, 0x7f, 0xff};
 	struct rig *r = *state;
 
 	for (size_t i = 0; i < sizeof(admin); i++)
@@ -216,12 +217,13 @@ static void bad_opcode_and_flags(void **state)
 	for (size_t i = 0; i < sizeof(io); i++)
 		assert_int_equal(io_status(r, .opcode = io[i]),
 				 NVME_SC_INVALID_OPCODE | DNR);
-	/* fused, SGL, SGL with metadata segment */
+	/* no SGL and nothing fused here; reserved bits are nobody's business */
 	for (uint8_t flags = 1; flags; flags = (uint8_t)(flags << 1)) {
 		bool bad = flags & 0xc3;
 
-		assert_int_equal(io_status(r, .opcode = NVME_IO_READ,
-					   .flags = flags, .prp1 = BUF),
+		assert_int_equal(admin_status(r, .opcode = NVME_ADM_IDENTIFY,
+					      .flags = flags, .prp1 = BUF,
+					      .cdw10 = 1),
 				 bad ? NVME_SC_INVALID_FIELD | DNR : 0);
 	}
 }
