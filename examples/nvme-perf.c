@@ -97,6 +97,7 @@ struct options {
 
 struct perf {
 	struct options opt;
+	int container;
 	int device;
 	volatile uint8_t *regs;
 	struct memory mem;
@@ -174,7 +175,7 @@ static void *get_memory(bool shared, uint64_t len)
 	return p;
 }
 
-static void map_memory(struct perf *p, int container)
+static void map_memory(struct perf *p)
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
@@ -189,7 +190,7 @@ static void map_memory(struct perf *p, int container)
 	p->mem.base = get_memory(p->opt.shared, p->mem.len);
 	map.vaddr = (uintptr_t)p->mem.base;
 	map.size = p->mem.len;
-	check(!ioctl(container, VFIO_IOMMU_MAP_DMA, &map), "MAP_DMA");
+	check(!ioctl(p->container, VFIO_IOMMU_MAP_DMA, &map), "MAP_DMA");
 }
 
 static void map_registers(struct perf *p)
@@ -224,13 +225,25 @@ static void enable_bus_master(int device)
 static void open_device(struct perf *p)
 {
 	int group = open_group(p->opt.bdf);
-	int container = open_container(group);
 
-	map_memory(p, container);
+	p->container = open_container(group);
+	map_memory(p);
 	p->device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, p->opt.bdf);
 	check(p->device >= 0, p->opt.bdf);
 	map_registers(p);
 	enable_bus_master(p->device);
+}
+
+/* Once the device is done with it */
+static void unmap_memory(const struct perf *p)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.iova = IOVA,
+		.size = p->mem.len,
+	};
+
+	check(!ioctl(p->container, VFIO_IOMMU_UNMAP_DMA, &unmap), "UNMAP_DMA");
 }
 
 /* Whole pages of our memory */
@@ -581,5 +594,6 @@ int main(int argc, char **argv)
 	measure(&p);
 	reg_set(&p, REG_CC, 0);
 	wait_ready(&p, 0);
+	unmap_memory(&p);
 	return 0;
 }
