@@ -131,7 +131,9 @@ void nvme_doorbell_clear(struct nvme *n, unsigned int db)
 static void ctrl_forget(struct nvme *n)
 {
 	memset(&n->c, 0, sizeof(n->c));
-	nvme_feature_defaults(n);
+	n->job.answer = false;
+	nvme_log_forget(n);
+	nvme_feature_reset(n);
 }
 
 static void ctrl_disable(struct nvme *n, uint8_t *regs)
@@ -268,6 +270,8 @@ static bool nvme_run(struct sv_dev *dev)
 	}
 	if (n->c.csts == NVME_CSTS_RDY)
 		ret = nvme_queues_run(n);
+	if (ret >= 0)
+		busy |= nvme_format_run(n) > 0;
 	if (ret < 0)
 		return false;
 	nvme_irq_update(n);
@@ -279,7 +283,6 @@ static void nvme_reset(struct sv_dev *dev, enum sv_reset why)
 	struct nvme *n = sv_state(dev);
 
 	ctrl_forget(n);
-	memset(&n->stats, 0, sizeof(n->stats));
 	n->arb = (struct nvme_arb){0};
 	n->intx = false;
 	sv_irq_level(dev, false);
@@ -331,6 +334,8 @@ static int nvme_init(struct sv_dev *dev)
 	struct nvme *n = sv_state(dev);
 
 	n->dev = dev;
+	n->born = nvme_clock();
+	nvme_feature_power_on(n);
 	int ret = nvme_ns_open_all(n);
 
 	if (!ret)
@@ -363,6 +368,7 @@ static const struct sv_option nvme_options[] = {
 	{"ns6", "FILE|SIZE  another"},
 	{"ns7", "FILE|SIZE  another"},
 	{"ns8", "FILE|SIZE  another"},
+	{"block", "SIZE  of a block at first, 512 or 4096; 512"},
 	{"ro", "  refuse writes"},
 	{"serial", "TEXT  serial number, 20 characters at most"},
 	{"mn", "TEXT  model number, 40 characters at most"},

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "softvfio/device.h"
 
@@ -27,7 +28,10 @@
 #define NVME_PAGE	 4096u
 #define NVME_BLOCK_SHIFT 9u /* the smallest block, and the first format */
 #define NVME_BLOCK	 (1u << NVME_BLOCK_SHIFT)
+#define NVME_BLOCK_MAX	 4096u
 #define NVME_NAMESPACES	 8u
+#define NVME_LBA_FORMATS 2u
+#define NVME_CTRL_ID	 0u
 #define NVME_MDTS	 9u /* largest transfer, log2 of pages */
 #define NVME_MAX_PAGES	 (1u << NVME_MDTS)
 #define NVME_MAX_DATA	 (NVME_MAX_PAGES * NVME_PAGE)
@@ -43,10 +47,19 @@
 #define NVME_BATCH	32u	    /* entries fetched with one DMA */
 #define NVME_PASS_BYTES (16u << 20) /* data moved before looking up again */
 
+#define NVME_ARBITRATION_BURST 5u /* log2 of commands, until the host says */
+
 #define NVME_EVENT_REQUESTS 4u
-#define NVME_ERROR_ENTRIES  4u
+#define NVME_ERROR_ENTRIES  64u
 #define NVME_FEATURES	    (NVME_FEAT_EVENTS + 1)
-#define NVME_ABORT_LIMIT    4u
+
+/* Where values of features are kept: by feature, but for these */
+#define NVME_SLOT_TEMP_UNDER NVME_FEATURES
+#define NVME_SLOT_NS	     (NVME_SLOT_TEMP_UNDER + 1) /* of NSID 1 */
+#define NVME_SLOT_VECTOR     (NVME_SLOT_NS + NVME_NAMESPACES)
+#define NVME_SLOTS	     (NVME_SLOT_VECTOR + NVME_VECTORS)
+
+#define NVME_ABORT_LIMIT 4u
 
 #define NVME_SERIAL_LEN	  20u
 #define NVME_MODEL_LEN	  40u
@@ -177,6 +190,27 @@ struct nvme_map {
 	struct nvme_seg seg[NVME_MAX_PAGES + 1];
 };
 
+/**
+ * struct nvme_job - Format NVM at work, nvme_format.c
+ * @todo:   namespaces to go, bit 0 for NSID 1; 0 = nothing is being formatted
+ * @format: LBA format they get
+ * @off:    bytes of the first one that are done
+ * @answer: the host waits for a completion
+ * @cid:    of the command
+ * @status: what it will be told
+ *
+ * A controller reset takes the answer away and nothing else: a namespace is
+ * never left half erased.
+ */
+struct nvme_job {
+	uint32_t todo;
+	unsigned int format;
+	uint64_t off;
+	bool answer;
+	uint16_t cid;
+	int status;
+};
+
 /** struct nvme_error - One entry of the error log */
 struct nvme_error {
 	uint64_t number; /* counts from 1; 0 = never used */
@@ -201,14 +235,15 @@ struct nvme_cmb {
 	uint64_t size;
 };
 
-/** struct nvme_stats - Forgotten at a function reset only */
+/** struct nvme_stats - Counted as long as the device exists */
 struct nvme_stats {
 	uint64_t sectors_read; /* of 512 bytes, whatever a block is */
 	uint64_t sectors_written;
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t media_errors;
-	uint64_t errors;			     /* ever logged */
+	uint64_t busy_ns; /* with commands in I/O queues */
+	uint64_t errors;  /* ever logged */
 	struct nvme_error error[NVME_ERROR_ENTRIES]; /* by number */
 };
 
@@ -223,12 +258,11 @@ struct nvme_ctrl {
 	struct nvme_vector vector[NVME_VECTORS];
 	bool io_queues_made; /* too late to negotiate their number */
 
-	uint32_t feature[NVME_FEATURES];
-	uint16_t temp_under; /* the other half of NVME_FEAT_TEMPERATURE */
-	uint64_t vec_nocoal; /* NVME_FEAT_VECTOR: coalescing disabled */
+	uint32_t feature[NVME_SLOTS];
 
-	uint8_t event_pending[2]; /* by type, a bit per event */
-	uint8_t event_masked;	  /* a bit per type, until its log is read */
+	uint8_t event_pending[NVME_EVENT_TYPES]; /* a bit per event */
+	uint8_t event_masked; /* a bit per type, until its log is read */
+	uint32_t ns_changed;  /* since the host looked, bit 0 for NSID 1 */
 	unsigned int event_requests;
 	uint16_t event_cid[NVME_EVENT_REQUESTS];
 };
@@ -240,11 +274,14 @@ struct nvme {
 	char serial[NVME_SERIAL_LEN + 1];
 	char model[NVME_MODEL_LEN + 1];
 
+	uint64_t born; /* nvme_clock() of power on */
 	struct nvme_stats stats;
 	struct nvme_cmb cmb;
+	struct nvme_job job;
 	struct nvme_ctrl c;
 	bool intx; /* level of the pin */
 	struct nvme_arb arb;
+	uint32_t saved[NVME_SLOTS]; /* what n->c.feature is after a reset */
 
 	/* scratch of the command being carried out */
 	uint8_t *data;	/* NVME_MAX_DATA bytes */
@@ -313,6 +350,15 @@ int nvme_bus_write(struct nvme *n, uint64_t addr, const void *buf, size_t len);
 
 /** nvme_cmb_hit() - Is any of it in the controller's own memory? */
 bool nvme_cmb_hit(const struct nvme *n, uint64_t addr, size_t len);
+
+/** nvme_clock() - Nanoseconds, from some point in time on */
+static inline uint64_t nvme_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
 
 /* nvme_queue.c */
 
@@ -391,7 +437,8 @@ nvme_op *nvme_io_op(uint8_t opcode);	/* nvme_io.c */
 int nvme_identify(struct nvme *n, struct nvme_cmd *cmd);
 
 /* nvme_feature.c */
-void nvme_feature_defaults(struct nvme *n);
+void nvme_feature_power_on(struct nvme *n);
+void nvme_feature_reset(struct nvme *n);
 int nvme_feature_get(struct nvme *n, struct nvme_cmd *cmd);
 int nvme_feature_set(struct nvme *n, struct nvme_cmd *cmd);
 
@@ -401,6 +448,9 @@ bool nvme_too_hot(const struct nvme *n);
 /* nvme_log.c */
 int nvme_log_get(struct nvme *n, struct nvme_cmd *cmd);
 
+/** nvme_log_forget() - A reset empties the error log; its count goes on */
+void nvme_log_forget(struct nvme *n);
+
 /** nvme_log_error() - Add to the error log */
 void nvme_log_error(struct nvme *n, const struct nvme_error *error);
 
@@ -408,12 +458,15 @@ void nvme_log_error(struct nvme *n, const struct nvme_error *error);
 
 /**
  * nvme_event() - Something happened that the host wants to hear of
- * @type: NVME_EVENT_ERROR or NVME_EVENT_SMART
- * @info: number of the event within @type, below 8
+ * @type: NVME_EVENT_ERROR, _SMART or _NOTICE
+ * @info: number of the event within @type, below 3
  *
  * An event that is already pending is not counted twice.
  */
 void nvme_event(struct nvme *n, unsigned int type, unsigned int info);
+
+/** nvme_event_ns_changed() - What Identify says of @ns has changed */
+void nvme_event_ns_changed(struct nvme *n, const struct nvme_ns *ns);
 
 /** nvme_event_seen() - The log page of @type was read: unmask the type */
 void nvme_event_seen(struct nvme *n, unsigned int type);
@@ -452,6 +505,18 @@ struct nvme_ns *nvme_ns_find(struct nvme *n, uint32_t nsid);
 /** nvme_ns_next() - The first namespace behind @nsid, or NULL */
 struct nvme_ns *nvme_ns_next(struct nvme *n, uint32_t nsid);
 
+/* log2 of the block sizes that Format NVM knows, by LBA format */
+extern const unsigned int nvme_lba_shift[NVME_LBA_FORMATS];
+
+/** nvme_ns_format() - The LBA format in use */
+unsigned int nvme_ns_format(const struct nvme_ns *ns);
+
+/** nvme_ns_set_format() - From now on blocks are those of @format */
+void nvme_ns_set_format(struct nvme_ns *ns, unsigned int format);
+
+/** nvme_ns_is_id() - Could @nsid be a namespace, active or not? */
+bool nvme_ns_is_id(const struct nvme *n, uint32_t nsid);
+
 /** nvme_ns_last_id() - Identify Controller's NN: the highest identifier */
 uint32_t nvme_ns_last_id(const struct nvme *n);
 
@@ -462,6 +527,24 @@ uint32_t nvme_ns_last_id(const struct nvme *n);
  * that could but is inactive.
  */
 int nvme_ns_status(struct nvme *n, uint32_t nsid);
+
+/* nvme_format.c */
+
+/** nvme_format() - Format NVM: begin; it is completed by nvme_format_run() */
+int nvme_format(struct nvme *n, struct nvme_cmd *cmd);
+
+/**
+ * nvme_format_run() - Go on formatting, if there is anything to format
+ *
+ * Return: 1 something was done; 0 nothing to do; negative errno.
+ */
+int nvme_format_run(struct nvme *n);
+
+/** nvme_format_left() - Per cent of @ns that are still to be formatted */
+uint8_t nvme_format_left(const struct nvme *n, const struct nvme_ns *ns);
+
+/** nvme_format_cid_held() - Is @cid that of the Format NVM in progress? */
+bool nvme_format_cid_held(const struct nvme *n, uint16_t cid);
 
 /* nvme_store.c */
 

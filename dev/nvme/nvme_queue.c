@@ -127,7 +127,8 @@ static int cmd_exec(struct nvme *n, struct nvme_cmd *cmd)
 	/* no fused commands, no SGLs */
 	if (cmd->flags & (NVME_FLAGS_FUSE | NVME_FLAGS_PSDT))
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
-	if (admin && nvme_event_cid_held(n, cmd->cid))
+	if (admin && (nvme_event_cid_held(n, cmd->cid) ||
+		      nvme_format_cid_held(n, cmd->cid)))
 		return NVME_SC_CID_CONFLICT | NVME_SC_DNR;
 	cmd->ns = nvme_ns_find(n, cmd->nsid);
 	if (!admin && cmd->ns && cmd->ns->formatting)
