@@ -42,12 +42,14 @@
 #define BAR_SIZE   0x4000u
 #define READY_TIME 30u /* CAP.TO, in units of 500 ms */
 
-/* CAP: CQR and the NVM command set; memory pages are 4 KiB only */
+/* CAP: contiguous queues, weighted arbitration, the NVM command set; memory
+ * pages are 4 KiB only */
 #define CAP_CQR	    (1ull << 16)
+#define CAP_AMS_WRR (1ull << 17)
 #define CAP_CSS_NVM (1ull << 37)
 #define CAP                                                                    \
-	((NVME_MAX_ENTRIES - 1) | CAP_CQR | (uint64_t)READY_TIME << 24 |       \
-	 CAP_CSS_NVM)
+	((NVME_MAX_ENTRIES - 1) | CAP_CQR | CAP_AMS_WRR |                      \
+	 (uint64_t)READY_TIME << 24 | CAP_CSS_NVM)
 #define VERSION 0x00010400u
 
 static uint32_t reg_get(const uint8_t *regs, uint32_t off)
@@ -146,7 +148,8 @@ static void ctrl_disable(struct nvme *n, uint8_t *regs)
 
 static bool cc_supported(uint32_t cc)
 {
-	return !NVME_CC_CSS(cc) && !NVME_CC_MPS(cc) && !NVME_CC_AMS(cc);
+	return !NVME_CC_CSS(cc) && !NVME_CC_MPS(cc) &&
+	       NVME_CC_AMS(cc) <= NVME_AMS_WEIGHTED;
 }
 
 static void ctrl_enable(struct nvme *n, uint8_t *regs, uint32_t cc)
@@ -174,6 +177,7 @@ static void ctrl_enable(struct nvme *n, uint8_t *regs, uint32_t cc)
 		.base = reg_get_page(regs, NVME_REG_ASQ),
 		.cq = &n->c.cq[0],
 	};
+	n->c.weighted = NVME_CC_AMS(cc) == NVME_AMS_WEIGHTED;
 	n->c.csts = NVME_CSTS_RDY;
 }
 
@@ -274,7 +278,7 @@ static bool nvme_run(struct sv_dev *dev)
 		busy |= nvme_format_run(n) > 0;
 	if (ret < 0)
 		return false;
-	nvme_irq_update(n);
+	busy |= nvme_irq_update(n);
 	return busy || ret;
 }
 

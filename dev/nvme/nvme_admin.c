@@ -99,6 +99,7 @@ static int create_sq(struct nvme *n, struct nvme_cmd *cmd)
 	n->c.sq[id] = (struct nvme_sq){
 		.live = true,
 		.id = id,
+		.class = cmd->cdw11 >> 1 & 3,
 		.size = (cmd->cdw10 >> 16) + 1,
 		.base = cmd->prp1,
 		.cq = &n->c.cq[cq_id],

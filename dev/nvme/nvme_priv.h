@@ -125,17 +125,19 @@ struct nvme_cq {
 
 /**
  * struct nvme_sq - A submission queue
- * @live: it exists
- * @id:   its number, 0 is the admin queue
- * @size: entries
- * @head: next entry to be carried out
- * @tail: first entry the host has not yet submitted
- * @base: bus address
- * @cq:   where its commands complete
+ * @live:  it exists
+ * @id:    its number, 0 is the admin queue
+ * @class: enum nvme_class, for weighted arbitration
+ * @size:  entries
+ * @head:  next entry to be carried out
+ * @tail:  first entry the host has not yet submitted
+ * @base:  bus address
+ * @cq:    where its commands complete
  */
 struct nvme_sq {
 	bool live;
 	uint16_t id;
+	uint8_t class;
 	uint32_t size;
 	uint32_t head;
 	uint32_t tail;
@@ -145,18 +147,37 @@ struct nvme_sq {
 
 /**
  * struct nvme_vector - An interrupt vector, nvme_irq.c
- * @due: completions posted since the host was last told
+ * @due:   completions posted since the host was last told
+ * @now:   one of them is not to be coalesced with others
+ * @since: nvme_clock() of the first, while the vector coalesces
  */
 struct nvme_vector {
 	uint32_t due;
+	bool now;
+	uint64_t since;
+};
+
+/** enum nvme_class - Priority of a submission queue, as in QPRIO */
+enum nvme_class {
+	NVME_CLASS_URGENT,
+	NVME_CLASS_HIGH,
+	NVME_CLASS_MEDIUM,
+	NVME_CLASS_LOW,
+	NVME_CLASSES,
 };
 
 /**
  * struct nvme_arb - Where queues take turns, nvme_arb.c
- * @turn: I/O queue that is served first, from 0
+ * @turn:   by class, the I/O queue that is looked at first, from 0
+ * @class:  weighted class whose turn it is, from 0 for the high one
+ * @credit: commands it may still have
+ * @begun:  nvme_clock() of the first command of this pass, 0 = none yet
  */
 struct nvme_arb {
-	unsigned int turn;
+	unsigned int turn[NVME_CLASSES];
+	unsigned int class;
+	uint32_t credit;
+	uint64_t begun;
 };
 
 /** struct nvme_cmd - One command, copied from its entry once, host order */
@@ -256,6 +277,7 @@ struct nvme_ctrl {
 	struct nvme_sq sq[NVME_QUEUES];
 	struct nvme_cq cq[NVME_QUEUES];
 	struct nvme_vector vector[NVME_VECTORS];
+	bool weighted;	     /* CC.AMS when it was enabled */
 	bool io_queues_made; /* too late to negotiate their number */
 
 	uint32_t feature[NVME_SLOTS];
@@ -416,8 +438,15 @@ int nvme_arb_run(struct nvme *n);
 void nvme_irq_post(struct nvme *n, const struct nvme_cq *cq, uint32_t entries);
 void nvme_irq_notify(struct nvme *n, const struct nvme_cq *cq);
 
-/** nvme_irq_update() - Bring the INTx pin and unmasked messages up to date */
-void nvme_irq_update(struct nvme *n);
+/** nvme_irq_hurry() - What was posted to @cq is not to be coalesced */
+void nvme_irq_hurry(struct nvme *n, const struct nvme_cq *cq);
+
+/**
+ * nvme_irq_update() - Bring the INTx pin and unmasked messages up to date
+ *
+ * Return: a vector is being coalesced: ask again soon.
+ */
+bool nvme_irq_update(struct nvme *n);
 
 /* nvme_data.c */
 

@@ -32,6 +32,8 @@ enum nvme_reg {
 #define NVME_CC_IOSQES(cc) ((cc) >> 16 & 15)
 #define NVME_CC_IOCQES(cc) ((cc) >> 20 & 15)
 
+#define NVME_AMS_WEIGHTED 1u
+
 #define NVME_SHN_NORMAL 1u
 #define NVME_SHN_ABRUPT 2u
 

@@ -35,6 +35,7 @@ static void registers_after_power_on(void **state)
 
 	assert_int_equal(cap & 0xffff, 4095);  /* MQES */
 	assert_int_equal(cap >> 16 & 1, 1);    /* CQR */
+	assert_int_equal(cap >> 17 & 3, 1);    /* AMS: weighted */
 	assert_true((cap >> 24 & 0xff) > 0);   /* TO */
 	assert_int_equal(cap >> 32 & 0xf, 0);  /* DSTRD */
 	assert_int_equal(cap >> 36 & 1, 0);    /* NSSRS */
@@ -79,7 +80,7 @@ static void enable_and_disable(void **state)
 
 static void enable_rejects_what_is_not_there(void **state)
 {
-	static const uint32_t cc[] = {1u << 4, 1u << 7, 1u << 11};
+	static const uint32_t cc[] = {1u << 4, 1u << 7, 2u << 11, 7u << 11};
 	struct rig *r = *state;
 
 	for (size_t i = 0; i < sizeof(cc) / sizeof(cc[0]); i++) {

@@ -233,12 +233,41 @@ static void reset_forgets_events_and_requests(void **state)
 	request_event(r); /* stops the test if the event had outlived that */
 }
 
+/* NVMe 1.4 3.1.11: a tail may neither go back nor fill the queue. */
+static void tail_that_overfills_is_an_event(void **state)
+{
+	struct rig *r = *state;
+	struct nvme_cqe cqe;
+
+	enable(r);
+	make_io_queues(r, 8, 4);
+	uint16_t cid = request_event(r);
+
+	for (uint32_t i = 0; i < 6; i++)
+		submit(r, &r->io, (struct nvme_sqe){.nsid = 1});
+	ring_sq(r, &r->io);
+	devhost_run(r->h);
+	/* three completions fit, so head is at 3 and tail at 6 */
+	wr(r, 0x1008, 4);
+	expect_event(r, cid, 0x010100);
+	wr(r, 0x1008, 3);
+	devhost_run(r->h);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 3; i++)
+			assert_true(reap(r, &r->io, &cqe));
+		assert_false(reap(r, &r->io, &cqe));
+		ring_cq(r, &r->io);
+		devhost_run(r->h);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		with_ready(event_requests_are_held_to_a_limit),
 		with_ready(abort_ends_a_held_request),
 		with_ready(doorbell_garbage_is_an_event),
+		with_rig(tail_that_overfills_is_an_event),
 		with_rig(head_beyond_what_was_posted_is_ignored),
 		with_ready(temperature_threshold_is_an_event),
 		with_ready(changed_namespace_is_an_event_if_asked_for),
