@@ -28,8 +28,10 @@
  * command that changes it changes only that, and the next look shows it to the
  * host.
  *
- * One register differs from the specification: INTMC reads as zero and not as
- * the mask, since a write of what memory already shows cannot be seen.
+ * Two things differ from the specification. INTMC reads as zero and not as the
+ * mask, since a write of what memory already shows cannot be seen. CMBLOC and
+ * CMBSZ do not wait for CMBMSC.CRE, since drivers read them right behind the
+ * write that sets it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -47,6 +49,7 @@
 #define CAP_CQR	    (1ull << 16)
 #define CAP_AMS_WRR (1ull << 17)
 #define CAP_CSS_NVM (1ull << 37)
+#define CAP_CMBS    (1ull << 57)
 #define CAP                                                                    \
 	((NVME_MAX_ENTRIES - 1) | CAP_CQR | CAP_AMS_WRR |                      \
 	 (uint64_t)READY_TIME << 24 | CAP_CSS_NVM)
@@ -76,11 +79,14 @@ static void reg_replace(uint8_t *regs, uint32_t off, uint32_t old, uint32_t val)
 				    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+static uint64_t reg_get64(const uint8_t *regs, uint32_t off)
+{
+	return (uint64_t)reg_get(regs, off + 4) << 32 | reg_get(regs, off);
+}
+
 static uint64_t reg_get_page(const uint8_t *regs, uint32_t off)
 {
-	uint64_t val = (uint64_t)reg_get(regs, off + 4) << 32;
-
-	return (val | reg_get(regs, off)) & ~(uint64_t)(NVME_PAGE - 1);
+	return reg_get64(regs, off) & ~(uint64_t)(NVME_PAGE - 1);
 }
 
 static uint32_t doorbell_reg(unsigned int db)
@@ -91,15 +97,19 @@ static uint32_t doorbell_reg(unsigned int db)
 /* Makes read-only registers what they should be, whoever changed them. */
 static void regs_publish(const struct nvme *n, uint8_t *regs)
 {
+	uint64_t cap = CAP | (n->cmb.size ? CAP_CMBS : 0);
 	const struct {
 		uint32_t off;
 		uint32_t val;
 	} fixed[] = {
-		{NVME_REG_CAP, (uint32_t)CAP},
-		{NVME_REG_CAP + 4, (uint32_t)(CAP >> 32)},
+		{NVME_REG_CAP, (uint32_t)cap},
+		{NVME_REG_CAP + 4, (uint32_t)(cap >> 32)},
 		{NVME_REG_VS, VERSION},
 		{NVME_REG_CSTS, n->c.csts},
 		{NVME_REG_NSSR, 0},
+		{NVME_REG_CMBLOC, nvme_cmb_loc(n)},
+		{NVME_REG_CMBSZ, nvme_cmb_sz(n)},
+		{NVME_REG_CMBSTS, nvme_cmb_sts(n)},
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
@@ -258,6 +268,8 @@ static bool regs_look(struct nvme *n)
 	masks_look(n, regs);
 	if (n->c.csts & NVME_CSTS_RDY)
 		busy |= doorbells_look(n, regs);
+	/* after the doorbells: what was written before them is in force */
+	busy |= nvme_cmb_look(n, reg_get64(regs, NVME_REG_CMBMSC));
 	sv_mmio_end(n->dev);
 	return busy;
 }
@@ -287,6 +299,7 @@ static void nvme_reset(struct sv_dev *dev, enum sv_reset why)
 	struct nvme *n = sv_state(dev);
 
 	ctrl_forget(n);
+	nvme_cmb_look(n, 0);
 	n->arb = (struct nvme_arb){0};
 	n->intx = false;
 	sv_irq_level(dev, false);
@@ -343,6 +356,8 @@ static int nvme_init(struct sv_dev *dev)
 	int ret = nvme_ns_open_all(n);
 
 	if (!ret)
+		ret = nvme_cmb_init(n);
+	if (!ret)
 		ret = take_names(n);
 	if (ret)
 		return ret;
@@ -373,6 +388,7 @@ static const struct sv_option nvme_options[] = {
 	{"ns7", "FILE|SIZE  another"},
 	{"ns8", "FILE|SIZE  another"},
 	{"block", "SIZE  of a block at first, 512 or 4096; 512"},
+	{"cmb", "SIZE  a Controller Memory Buffer in BAR 2"},
 	{"ro", "  refuse writes"},
 	{"serial", "TEXT  serial number, 20 characters at most"},
 	{"mn", "TEXT  model number, 40 characters at most"},
@@ -404,6 +420,7 @@ const struct sv_dev_ops nvme_ops = {
 		},
 	.state_size = sizeof(struct nvme),
 	.polled = true,
+	.shape_up = nvme_cmb_shape,
 	.init = nvme_init,
 	.done = nvme_done,
 	.reset = nvme_reset,

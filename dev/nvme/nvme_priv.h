@@ -244,14 +244,18 @@ struct nvme_error {
 
 /**
  * struct nvme_cmb - Controller Memory Buffer, nvme_cmb.c
- * @on:   addresses from @base on are its
- * @base: address of its first byte on the bus, as the host has set it
- * @size: bytes, 0 = there is none; @base + @size does not wrap
+ * @cmbmsc:   the register, as last acted upon
+ * @on:       addresses from @base on are its
+ * @bad_base: it cannot be on, since it would end behind the last address
+ * @base:     address of its first byte on the bus, as the host has set it
+ * @size:     bytes, 0 = there is none
  *
  * Kept over a controller reset.
  */
 struct nvme_cmb {
+	uint64_t cmbmsc;
 	bool on;
+	bool bad_base;
 	uint64_t base;
 	uint64_t size;
 };
@@ -369,6 +373,23 @@ void nvme_doorbell_clear(struct nvme *n, unsigned int db);
  */
 int nvme_bus_read(struct nvme *n, uint64_t addr, void *buf, size_t len);
 int nvme_bus_write(struct nvme *n, uint64_t addr, const void *buf, size_t len);
+
+/** nvme_cmb_shape() - Make the BAR that the option cmb= asks for */
+int nvme_cmb_shape(struct sv_dev *dev, struct sv_shape *shape);
+
+/** nvme_cmb_init() - Check that the BAR is still what was asked for */
+int nvme_cmb_init(struct nvme *n);
+
+/** nvme_cmb_look() - Act on the register CMBMSC; true: it has changed */
+bool nvme_cmb_look(struct nvme *n, uint64_t cmbmsc);
+
+/* Read-only registers */
+uint32_t nvme_cmb_loc(const struct nvme *n);
+uint32_t nvme_cmb_sz(const struct nvme *n);
+uint32_t nvme_cmb_sts(const struct nvme *n);
+
+/** nvme_cmb_straddles() - Would a queue lie in both kinds of memory? */
+bool nvme_cmb_straddles(const struct nvme *n, uint64_t addr, uint64_t len);
 
 /** nvme_cmb_hit() - Is any of it in the controller's own memory? */
 bool nvme_cmb_hit(const struct nvme *n, uint64_t addr, size_t len);
