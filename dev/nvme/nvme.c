@@ -132,6 +132,7 @@ static void doorbells_clear(struct nvme *n, uint8_t *regs)
 
 void nvme_doorbell_clear(struct nvme *n, unsigned int db)
 {
+	nvme_dbbuf_clear(n, db);
 	/* While memory decode is off the old value stays, as if unwritten. */
 	if (!sv_mmio_begin(n->dev))
 		return;
@@ -243,9 +244,10 @@ static void masks_look(struct nvme *n, uint8_t *regs)
 
 static bool doorbells_look(struct nvme *n, const uint8_t *regs)
 {
+	unsigned int end = n->c.dbbuf.on ? 2 : NVME_DOORBELLS;
 	bool rung = false;
 
-	for (unsigned int db = 0; db < NVME_DOORBELLS; db++) {
+	for (unsigned int db = 0; db < end; db++) {
 		uint32_t val = reg_get(regs, doorbell_reg(db));
 
 		if (val == n->c.doorbell[db])
@@ -274,6 +276,17 @@ static bool regs_look(struct nvme *n)
 	return busy;
 }
 
+/* Returns as nvme_queues_run(). Any other error is CSTS.CFS, not shown yet. */
+static int commands_run(struct nvme *n)
+{
+	int rung = nvme_dbbuf_look(n);
+	int done = rung < 0 ? rung : nvme_queues_run(n);
+
+	if (!rung && !done)
+		done = nvme_dbbuf_rest(n);
+	return done ? done : rung;
+}
+
 static bool nvme_run(struct sv_dev *dev)
 {
 	struct nvme *n = sv_state(dev);
@@ -285,10 +298,10 @@ static bool nvme_run(struct sv_dev *dev)
 		busy = true;
 	}
 	if (n->c.csts == NVME_CSTS_RDY)
-		ret = nvme_queues_run(n);
+		ret = commands_run(n);
 	if (ret >= 0)
 		busy |= nvme_format_run(n) > 0;
-	if (ret < 0)
+	if (ret == -ECANCELED)
 		return false;
 	busy |= nvme_irq_update(n);
 	return busy || ret;

@@ -148,6 +148,7 @@ static nvme_op *const admin_ops[] = {
 	[NVME_ADM_GET_FEATURES] = nvme_feature_get,
 	[NVME_ADM_ASYNC_EVENT] = nvme_event_request,
 	[NVME_ADM_FORMAT] = nvme_format,
+	[NVME_ADM_DBBUF] = nvme_dbbuf_config,
 };
 
 nvme_op *nvme_admin_op(uint8_t opcode)

@@ -272,12 +272,27 @@ struct nvme_stats {
 	struct nvme_error error[NVME_ERROR_ENTRIES]; /* by number */
 };
 
+/**
+ * struct nvme_dbbuf - Shadow doorbells, nvme_dbbuf.c
+ * @on:     the host has configured them
+ * @shadow: bus address of what the host writes
+ * @event:  bus address of what the host reads
+ * @told:   what was last written there
+ */
+struct nvme_dbbuf {
+	bool on;
+	uint64_t shadow;
+	uint64_t event;
+	uint32_t told[NVME_DOORBELLS];
+};
+
 /** struct nvme_ctrl - Forgotten at every controller reset */
 struct nvme_ctrl {
 	uint32_t cc;	/* as last acted upon */
 	uint32_t csts;	/* what the host shall see */
 	uint32_t intms; /* vectors masked, INTx and MSI only */
 	uint32_t doorbell[NVME_DOORBELLS]; /* as last seen */
+	struct nvme_dbbuf dbbuf;
 	struct nvme_sq sq[NVME_QUEUES];
 	struct nvme_cq cq[NVME_QUEUES];
 	struct nvme_vector vector[NVME_VECTORS];
@@ -444,6 +459,30 @@ int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
  * at once; another negative errno: CSTS.CFS.
  */
 int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max);
+
+/* nvme_dbbuf.c */
+
+/** nvme_dbbuf_config() - Doorbell Buffer Config */
+int nvme_dbbuf_config(struct nvme *n, struct nvme_cmd *cmd);
+
+/** nvme_dbbuf_clear() - A queue is new, and with it its EventIdx */
+void nvme_dbbuf_clear(struct nvme *n, unsigned int db);
+
+/**
+ * nvme_dbbuf_look() - See what the host has written to the shadow doorbells
+ *
+ * Return: 1 a doorbell has changed; 0 none has; negative errno, which is
+ * CSTS.CFS unless it is -ECANCELED.
+ */
+int nvme_dbbuf_look(struct nvme *n);
+
+/**
+ * nvme_dbbuf_rest() - There is nothing to do: ask the host to ring
+ *
+ * Return: 1 the host was told something, and a last look is due; 0; or as
+ * above.
+ */
+int nvme_dbbuf_rest(struct nvme *n);
 
 /* nvme_arb.c */
 
