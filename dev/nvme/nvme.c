@@ -144,7 +144,7 @@ void nvme_doorbell_clear(struct nvme *n, unsigned int db)
 static void ctrl_forget(struct nvme *n)
 {
 	memset(&n->c, 0, sizeof(n->c));
-	n->job.answer = false;
+	n->format.answer = false;
 	nvme_log_forget(n);
 	nvme_feature_reset(n);
 }

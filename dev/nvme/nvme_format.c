@@ -30,7 +30,7 @@ static uint32_t ns_bit(const struct nvme_ns *ns)
 
 static int check_ns(struct nvme *n, const struct nvme_ns *ns)
 {
-	if (n->job.todo || n->job.answer)
+	if (n->format.todo || n->format.answer)
 		return NVME_SC_FORMATTING;
 	if (ns->store.read_only)
 		return NVME_SC_WRITE_PROTECTED | NVME_SC_DNR;
@@ -70,9 +70,9 @@ int nvme_format(struct nvme *n, struct nvme_cmd *cmd)
 		return NVME_SC_INVALID_FORMAT | NVME_SC_DNR;
 	if (FORMAT_SES(cmd->cdw10) > SES_USER_DATA)
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
-	n->job = (struct nvme_job){
+	n->format = (struct nvme_formatting){
 		.todo = todo,
-		.format = FORMAT_LBAF(cmd->cdw10),
+		.lbaf = FORMAT_LBAF(cmd->cdw10),
 		.answer = true,
 		.cid = cmd->cid,
 	};
@@ -83,26 +83,26 @@ int nvme_format(struct nvme *n, struct nvme_cmd *cmd)
 
 static uint32_t job_nsid(const struct nvme *n)
 {
-	return (uint32_t)__builtin_ctz(n->job.todo) + 1;
+	return (uint32_t)__builtin_ctz(n->format.todo) + 1;
 }
 
 static void ns_finish(struct nvme *n, struct nvme_ns *ns, bool erased)
 {
 	unsigned int old = nvme_ns_format(ns);
 
-	n->job.todo &= ~ns_bit(ns);
-	n->job.off = 0;
+	n->format.todo &= ~ns_bit(ns);
+	n->format.off = 0;
 	ns->formatting = false;
-	if (!erased || old == n->job.format)
+	if (!erased || old == n->format.lbaf)
 		return;
-	nvme_ns_set_format(ns, n->job.format);
+	nvme_ns_set_format(ns, n->format.lbaf);
 	nvme_event_ns_changed(n, ns);
 }
 
 /* One that fails does not keep the others from being erased. */
 static void piece_run(struct nvme *n)
 {
-	struct nvme_job *job = &n->job;
+	struct nvme_formatting *job = &n->format;
 	struct nvme_ns *ns = nvme_ns_find(n, job_nsid(n));
 	uint32_t len = nvme_min(ns->store.bytes - job->off, PIECE);
 	int err = nvme_store_zero(&ns->store, job->off, len, true, n->data,
@@ -119,7 +119,7 @@ static void piece_run(struct nvme *n)
 
 static int answer(struct nvme *n)
 {
-	struct nvme_job *job = &n->job;
+	struct nvme_formatting *job = &n->format;
 
 	if (!nvme_cq_free(&n->c.cq[0]))
 		return 0;
@@ -139,11 +139,11 @@ static int answer(struct nvme *n)
 
 int nvme_format_run(struct nvme *n)
 {
-	bool worked = n->job.todo;
+	bool worked = n->format.todo;
 
 	if (worked)
 		piece_run(n);
-	if (n->job.todo || !n->job.answer || n->c.csts != NVME_CSTS_RDY)
+	if (n->format.todo || !n->format.answer || n->c.csts != NVME_CSTS_RDY)
 		return worked;
 	int ret = answer(n);
 
@@ -156,10 +156,10 @@ uint8_t nvme_format_left(const struct nvme *n, const struct nvme_ns *ns)
 		return 0;
 	if (ns->id != job_nsid(n))
 		return 100;
-	return (uint8_t)(100 - n->job.off / (ns->store.bytes / 100 + 1));
+	return (uint8_t)(100 - n->format.off / (ns->store.bytes / 100 + 1));
 }
 
 bool nvme_format_cid_held(const struct nvme *n, uint16_t cid)
 {
-	return n->job.answer && n->job.cid == cid;
+	return n->format.answer && n->format.cid == cid;
 }

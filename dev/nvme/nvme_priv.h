@@ -212,9 +212,9 @@ struct nvme_map {
 };
 
 /**
- * struct nvme_job - Format NVM at work, nvme_format.c
+ * struct nvme_formatting - Format NVM at work, nvme_format.c
  * @todo:   namespaces to go, bit 0 for NSID 1; 0 = nothing is being formatted
- * @format: LBA format they get
+ * @lbaf:   LBA format they get
  * @off:    bytes of the first one that are done
  * @answer: the host waits for a completion
  * @cid:    of the command
@@ -223,9 +223,9 @@ struct nvme_map {
  * A controller reset takes the answer away and nothing else: a namespace is
  * never left half erased.
  */
-struct nvme_job {
+struct nvme_formatting {
 	uint32_t todo;
-	unsigned int format;
+	unsigned int lbaf;
 	uint64_t off;
 	bool answer;
 	uint16_t cid;
@@ -318,7 +318,7 @@ struct nvme {
 	uint64_t born; /* nvme_clock() of power on */
 	struct nvme_stats stats;
 	struct nvme_cmb cmb;
-	struct nvme_job job;
+	struct nvme_formatting format;
 	struct nvme_ctrl c;
 	bool intx; /* level of the pin */
 	struct nvme_arb arb;
