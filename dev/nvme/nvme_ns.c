@@ -10,6 +10,23 @@
 
 #define DEFAULT_SIZE (64ull << 20)
 
+const unsigned int nvme_lba_shift[NVME_LBA_FORMATS] = {NVME_BLOCK_SHIFT, 12};
+
+unsigned int nvme_ns_format(const struct nvme_ns *ns)
+{
+	unsigned int format = 0;
+
+	while (nvme_lba_shift[format] != ns->lba_shift)
+		format++;
+	return format;
+}
+
+void nvme_ns_set_format(struct nvme_ns *ns, unsigned int format)
+{
+	ns->lba_shift = nvme_lba_shift[format];
+	ns->blocks = ns->store.bytes >> ns->lba_shift;
+}
+
 struct nvme_ns *nvme_ns_find(struct nvme *n, uint32_t nsid)
 {
 	if (nsid - 1 >= NVME_NAMESPACES || !n->ns[nsid - 1].id)
@@ -34,20 +51,18 @@ uint32_t nvme_ns_last_id(const struct nvme *n)
 	return last;
 }
 
+bool nvme_ns_is_id(const struct nvme *n, uint32_t nsid)
+{
+	return nsid && nsid <= nvme_ns_last_id(n);
+}
+
 int nvme_ns_status(struct nvme *n, uint32_t nsid)
 {
-	if (!nsid || nsid > nvme_ns_last_id(n))
+	if (!nvme_ns_is_id(n, nsid))
 		return NVME_SC_INVALID_NS | NVME_SC_DNR;
 	if (!nvme_ns_find(n, nsid))
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
 	return 0;
-}
-
-static void ns_finish(struct nvme_ns *ns, uint32_t id)
-{
-	ns->id = id;
-	ns->lba_shift = NVME_BLOCK_SHIFT;
-	ns->blocks = ns->store.bytes >> ns->lba_shift;
 }
 
 /* Namespace 1 always exists: file=, or memory of size=. */
@@ -79,7 +94,25 @@ static int other_open(struct nvme *n, struct nvme_store *s, const char *option,
 	return nvme_store_open(s, n->dev, option, text);
 }
 
-static int ns_open(struct nvme *n, uint32_t id)
+static int take_format(struct nvme *n, unsigned int *ret_format)
+{
+	uint64_t bytes = NVME_BLOCK;
+	int ret = sv_option_size(n->dev, "block", &bytes);
+
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < NVME_LBA_FORMATS; i++) {
+		if (bytes != 1u << nvme_lba_shift[i])
+			continue;
+		*ret_format = i;
+		return 0;
+	}
+	sv_error(n->dev, "block=%llu: has to be 512 or 4096",
+		 (unsigned long long)bytes);
+	return -EINVAL;
+}
+
+static int ns_open(struct nvme *n, uint32_t id, unsigned int format)
 {
 	struct nvme_ns *ns = &n->ns[id - 1];
 	char option[8];
@@ -93,19 +126,23 @@ static int ns_open(struct nvme *n, uint32_t id)
 	int ret = id > 1 ? other_open(n, &ns->store, option, text)
 			 : first_open(n, &ns->store);
 
-	if (!ret)
-		ns_finish(ns, id);
-	return ret;
+	if (ret)
+		return ret;
+	ns->id = id;
+	nvme_ns_set_format(ns, format);
+	return 0;
 }
 
 int nvme_ns_open_all(struct nvme *n)
 {
-	int ret = 0;
+	unsigned int format = 0;
 
 	for (uint32_t i = 0; i < NVME_NAMESPACES; i++)
 		n->ns[i].store.fd = -1;
+	int ret = take_format(n, &format);
+
 	for (uint32_t id = 1; id <= NVME_NAMESPACES && !ret; id++)
-		ret = ns_open(n, id);
+		ret = ns_open(n, id, format);
 	return ret;
 }
 

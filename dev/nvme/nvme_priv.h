@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "softvfio/device.h"
 
@@ -27,7 +28,10 @@
 #define NVME_PAGE	 4096u
 #define NVME_BLOCK_SHIFT 9u /* the smallest block, and the first format */
 #define NVME_BLOCK	 (1u << NVME_BLOCK_SHIFT)
+#define NVME_BLOCK_MAX	 4096u
 #define NVME_NAMESPACES	 8u
+#define NVME_LBA_FORMATS 2u
+#define NVME_CTRL_ID	 0u
 #define NVME_MDTS	 9u /* largest transfer, log2 of pages */
 #define NVME_MAX_PAGES	 (1u << NVME_MDTS)
 #define NVME_MAX_DATA	 (NVME_MAX_PAGES * NVME_PAGE)
@@ -44,10 +48,19 @@
 #define NVME_BATCH	64u	    /* entries fetched with one DMA */
 #define NVME_PASS_BYTES (16u << 20) /* data moved before looking up again */
 
+#define NVME_ARBITRATION_BURST 5u /* log2 of commands, until the host says */
+
 #define NVME_EVENT_REQUESTS 4u
-#define NVME_ERROR_ENTRIES  4u
+#define NVME_ERROR_ENTRIES  64u
 #define NVME_FEATURES	    (NVME_FEAT_EVENTS + 1)
-#define NVME_ABORT_LIMIT    4u
+
+/* Where values of features are kept: by feature, but for these */
+#define NVME_SLOT_TEMP_UNDER NVME_FEATURES
+#define NVME_SLOT_NS	     (NVME_SLOT_TEMP_UNDER + 1) /* of NSID 1 */
+#define NVME_SLOT_VECTOR     (NVME_SLOT_NS + NVME_NAMESPACES)
+#define NVME_SLOTS	     (NVME_SLOT_VECTOR + NVME_VECTORS)
+
+#define NVME_ABORT_LIMIT 4u
 
 #define NVME_SERIAL_LEN	  20u
 #define NVME_MODEL_LEN	  40u
@@ -113,17 +126,19 @@ struct nvme_cq {
 
 /**
  * struct nvme_sq - A submission queue
- * @live: it exists
- * @id:   its number, 0 is the admin queue
- * @size: entries
- * @head: next entry to be carried out
- * @tail: first entry the host has not yet submitted
- * @base: bus address
- * @cq:   where its commands complete
+ * @live:  it exists
+ * @id:    its number, 0 is the admin queue
+ * @class: enum nvme_class, for weighted arbitration
+ * @size:  entries
+ * @head:  next entry to be carried out
+ * @tail:  first entry the host has not yet submitted
+ * @base:  bus address
+ * @cq:    where its commands complete
  */
 struct nvme_sq {
 	bool live;
 	uint16_t id;
+	uint8_t class;
 	uint32_t size;
 	uint32_t head;
 	uint32_t tail;
@@ -133,18 +148,37 @@ struct nvme_sq {
 
 /**
  * struct nvme_vector - An interrupt vector, nvme_irq.c
- * @due: completions posted since the host was last told
+ * @due:   completions posted since the host was last told
+ * @now:   one of them is not to be coalesced with others
+ * @since: nvme_clock() of the first, while the vector coalesces
  */
 struct nvme_vector {
 	uint32_t due;
+	bool now;
+	uint64_t since;
+};
+
+/** enum nvme_class - Priority of a submission queue, as in QPRIO */
+enum nvme_class {
+	NVME_CLASS_URGENT,
+	NVME_CLASS_HIGH,
+	NVME_CLASS_MEDIUM,
+	NVME_CLASS_LOW,
+	NVME_CLASSES,
 };
 
 /**
  * struct nvme_arb - Where queues take turns, nvme_arb.c
- * @turn: I/O queue that is served first, from 0
+ * @turn:   by class, the I/O queue that is looked at first, from 0
+ * @class:  weighted class whose turn it is, from 0 for the high one
+ * @credit: commands it may still have
+ * @begun:  nvme_clock() of the first command of this pass, 0 = none yet
  */
 struct nvme_arb {
-	unsigned int turn;
+	unsigned int turn[NVME_CLASSES];
+	unsigned int class;
+	uint32_t credit;
+	uint64_t begun;
 };
 
 /** struct nvme_cmd - One command, copied from its entry once, host order */
@@ -179,6 +213,27 @@ struct nvme_map {
 	struct nvme_seg seg[NVME_MAX_SEGS];
 };
 
+/**
+ * struct nvme_formatting - Format NVM at work, nvme_format.c
+ * @todo:   namespaces to go, bit 0 for NSID 1; 0 = nothing is being formatted
+ * @lbaf:   LBA format they get
+ * @off:    bytes of the first one that are done
+ * @answer: the host waits for a completion
+ * @cid:    of the command
+ * @status: what it will be told
+ *
+ * A controller reset takes the answer away and nothing else: a namespace is
+ * never left half erased.
+ */
+struct nvme_formatting {
+	uint32_t todo;
+	unsigned int lbaf;
+	uint64_t off;
+	bool answer;
+	uint16_t cid;
+	int status;
+};
+
 /** struct nvme_error - One entry of the error log */
 struct nvme_error {
 	uint64_t number; /* counts from 1; 0 = never used */
@@ -191,27 +246,46 @@ struct nvme_error {
 
 /**
  * struct nvme_cmb - Controller Memory Buffer, nvme_cmb.c
- * @on:   addresses from @base on are its
- * @base: address of its first byte on the bus, as the host has set it
- * @size: bytes, 0 = there is none; @base + @size does not wrap
+ * @cmbmsc:   the register, as last acted upon
+ * @on:       addresses from @base on are its
+ * @bad_base: it cannot be on, since it would end behind the last address
+ * @base:     address of its first byte on the bus, as the host has set it
+ * @size:     bytes, 0 = there is none
  *
  * Kept over a controller reset.
  */
 struct nvme_cmb {
+	uint64_t cmbmsc;
 	bool on;
+	bool bad_base;
 	uint64_t base;
 	uint64_t size;
 };
 
-/** struct nvme_stats - Forgotten at a function reset only */
+/** struct nvme_stats - Counted as long as the device exists */
 struct nvme_stats {
 	uint64_t sectors_read; /* of 512 bytes, whatever a block is */
 	uint64_t sectors_written;
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t media_errors;
-	uint64_t errors;			     /* ever logged */
+	uint64_t busy_ns; /* with commands in I/O queues */
+	uint64_t errors;  /* ever logged */
 	struct nvme_error error[NVME_ERROR_ENTRIES]; /* by number */
+};
+
+/**
+ * struct nvme_dbbuf - Shadow doorbells, nvme_dbbuf.c
+ * @on:     the host has configured them
+ * @shadow: bus address of what the host writes
+ * @event:  bus address of what the host reads
+ * @told:   what was last written there
+ */
+struct nvme_dbbuf {
+	bool on;
+	uint64_t shadow;
+	uint64_t event;
+	uint32_t told[NVME_DOORBELLS];
 };
 
 /** struct nvme_ctrl - Forgotten at every controller reset */
@@ -220,17 +294,18 @@ struct nvme_ctrl {
 	uint32_t csts;	/* what the host shall see */
 	uint32_t intms; /* vectors masked, INTx and MSI only */
 	uint32_t doorbell[NVME_DOORBELLS]; /* as last seen */
+	struct nvme_dbbuf dbbuf;
 	struct nvme_sq sq[NVME_QUEUES];
 	struct nvme_cq cq[NVME_QUEUES];
 	struct nvme_vector vector[NVME_VECTORS];
+	bool weighted;	     /* CC.AMS when it was enabled */
 	bool io_queues_made; /* too late to negotiate their number */
 
-	uint32_t feature[NVME_FEATURES];
-	uint16_t temp_under; /* the other half of NVME_FEAT_TEMPERATURE */
-	uint64_t vec_nocoal; /* NVME_FEAT_VECTOR: coalescing disabled */
+	uint32_t feature[NVME_SLOTS];
 
-	uint8_t event_pending[2]; /* by type, a bit per event */
-	uint8_t event_masked;	  /* a bit per type, until its log is read */
+	uint8_t event_pending[NVME_EVENT_TYPES]; /* a bit per event */
+	uint8_t event_masked; /* a bit per type, until its log is read */
+	uint32_t ns_changed;  /* since the host looked, bit 0 for NSID 1 */
 	unsigned int event_requests;
 	uint16_t event_cid[NVME_EVENT_REQUESTS];
 };
@@ -242,11 +317,14 @@ struct nvme {
 	char serial[NVME_SERIAL_LEN + 1];
 	char model[NVME_MODEL_LEN + 1];
 
+	uint64_t born; /* nvme_clock() of power on */
 	struct nvme_stats stats;
 	struct nvme_cmb cmb;
+	struct nvme_formatting format;
 	struct nvme_ctrl c;
 	bool intx; /* level of the pin */
 	struct nvme_arb arb;
+	uint32_t saved[NVME_SLOTS]; /* what n->c.feature is after a reset */
 
 	/* scratch of the command being carried out */
 	uint8_t *data;	/* NVME_MAX_DATA bytes */
@@ -324,8 +402,34 @@ void nvme_doorbell_clear(struct nvme *n, unsigned int db);
 int nvme_bus_read(struct nvme *n, uint64_t addr, void *buf, size_t len);
 int nvme_bus_write(struct nvme *n, uint64_t addr, const void *buf, size_t len);
 
+/** nvme_cmb_shape() - Make the BAR that the option cmb= asks for */
+int nvme_cmb_shape(struct sv_dev *dev, struct sv_shape *shape);
+
+/** nvme_cmb_init() - Check that the BAR is still what was asked for */
+int nvme_cmb_init(struct nvme *n);
+
+/** nvme_cmb_look() - Act on the register CMBMSC; true: it has changed */
+bool nvme_cmb_look(struct nvme *n, uint64_t cmbmsc);
+
+/* Read-only registers */
+uint32_t nvme_cmb_loc(const struct nvme *n);
+uint32_t nvme_cmb_sz(const struct nvme *n);
+uint32_t nvme_cmb_sts(const struct nvme *n);
+
+/** nvme_cmb_straddles() - Would a queue lie in both kinds of memory? */
+bool nvme_cmb_straddles(const struct nvme *n, uint64_t addr, uint64_t len);
+
 /** nvme_cmb_hit() - Is any of it in the controller's own memory? */
 bool nvme_cmb_hit(const struct nvme *n, uint64_t addr, size_t len);
+
+/** nvme_clock() - Nanoseconds, from some point in time on */
+static inline uint64_t nvme_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
 
 /* nvme_queue.c */
 
@@ -369,6 +473,30 @@ int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
  */
 int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max);
 
+/* nvme_dbbuf.c */
+
+/** nvme_dbbuf_config() - Doorbell Buffer Config */
+int nvme_dbbuf_config(struct nvme *n, struct nvme_cmd *cmd);
+
+/** nvme_dbbuf_clear() - A queue is new, and with it its EventIdx */
+void nvme_dbbuf_clear(struct nvme *n, unsigned int db);
+
+/**
+ * nvme_dbbuf_look() - See what the host has written to the shadow doorbells
+ *
+ * Return: 1 a doorbell has changed; 0 none has; negative errno, which is
+ * CSTS.CFS unless it is -ECANCELED.
+ */
+int nvme_dbbuf_look(struct nvme *n);
+
+/**
+ * nvme_dbbuf_rest() - There is nothing to do: ask the host to ring
+ *
+ * Return: 1 the host was told something, and a last look is due; 0; or as
+ * above.
+ */
+int nvme_dbbuf_rest(struct nvme *n);
+
 /* nvme_arb.c */
 
 /** nvme_arb_run() - Serve the I/O queues; returns as nvme_sq_run() */
@@ -383,8 +511,15 @@ int nvme_arb_run(struct nvme *n);
 void nvme_irq_post(struct nvme *n, const struct nvme_cq *cq, uint32_t entries);
 void nvme_irq_notify(struct nvme *n, const struct nvme_cq *cq);
 
-/** nvme_irq_update() - Bring the INTx pin and unmasked messages up to date */
-void nvme_irq_update(struct nvme *n);
+/** nvme_irq_hurry() - What was posted to @cq is not to be coalesced */
+void nvme_irq_hurry(struct nvme *n, const struct nvme_cq *cq);
+
+/**
+ * nvme_irq_update() - Bring the INTx pin and unmasked messages up to date
+ *
+ * Return: a vector is being coalesced: ask again soon.
+ */
+bool nvme_irq_update(struct nvme *n);
 
 /** nvme_cmd_decode() - A queue entry in host order */
 struct nvme_cmd nvme_cmd_decode(struct nvme_sq *sq, const struct nvme_sqe *sqe);
@@ -468,7 +603,8 @@ nvme_op *nvme_admin_op(uint8_t opcode); /* nvme_admin.c */
 int nvme_identify(struct nvme *n, struct nvme_cmd *cmd);
 
 /* nvme_feature.c */
-void nvme_feature_defaults(struct nvme *n);
+void nvme_feature_power_on(struct nvme *n);
+void nvme_feature_reset(struct nvme *n);
 int nvme_feature_get(struct nvme *n, struct nvme_cmd *cmd);
 int nvme_feature_set(struct nvme *n, struct nvme_cmd *cmd);
 
@@ -478,6 +614,9 @@ bool nvme_too_hot(const struct nvme *n);
 /* nvme_log.c */
 int nvme_log_get(struct nvme *n, struct nvme_cmd *cmd);
 
+/** nvme_log_forget() - A reset empties the error log; its count goes on */
+void nvme_log_forget(struct nvme *n);
+
 /** nvme_log_error() - Add to the error log */
 void nvme_log_error(struct nvme *n, const struct nvme_error *error);
 
@@ -485,12 +624,15 @@ void nvme_log_error(struct nvme *n, const struct nvme_error *error);
 
 /**
  * nvme_event() - Something happened that the host wants to hear of
- * @type: NVME_EVENT_ERROR or NVME_EVENT_SMART
- * @info: number of the event within @type, below 8
+ * @type: NVME_EVENT_ERROR, _SMART or _NOTICE
+ * @info: number of the event within @type, below 3
  *
  * An event that is already pending is not counted twice.
  */
 void nvme_event(struct nvme *n, unsigned int type, unsigned int info);
+
+/** nvme_event_ns_changed() - What Identify says of @ns has changed */
+void nvme_event_ns_changed(struct nvme *n, const struct nvme_ns *ns);
 
 /** nvme_event_seen() - The log page of @type was read: unmask the type */
 void nvme_event_seen(struct nvme *n, unsigned int type);
@@ -529,6 +671,18 @@ struct nvme_ns *nvme_ns_find(struct nvme *n, uint32_t nsid);
 /** nvme_ns_next() - The first namespace behind @nsid, or NULL */
 struct nvme_ns *nvme_ns_next(struct nvme *n, uint32_t nsid);
 
+/* log2 of the block sizes that Format NVM knows, by LBA format */
+extern const unsigned int nvme_lba_shift[NVME_LBA_FORMATS];
+
+/** nvme_ns_format() - The LBA format in use */
+unsigned int nvme_ns_format(const struct nvme_ns *ns);
+
+/** nvme_ns_set_format() - From now on blocks are those of @format */
+void nvme_ns_set_format(struct nvme_ns *ns, unsigned int format);
+
+/** nvme_ns_is_id() - Could @nsid be a namespace, active or not? */
+bool nvme_ns_is_id(const struct nvme *n, uint32_t nsid);
+
 /** nvme_ns_last_id() - Identify Controller's NN: the highest identifier */
 uint32_t nvme_ns_last_id(const struct nvme *n);
 
@@ -539,6 +693,24 @@ uint32_t nvme_ns_last_id(const struct nvme *n);
  * that could but is inactive.
  */
 int nvme_ns_status(struct nvme *n, uint32_t nsid);
+
+/* nvme_format.c */
+
+/** nvme_format() - Format NVM: begin; it is completed by nvme_format_run() */
+int nvme_format(struct nvme *n, struct nvme_cmd *cmd);
+
+/**
+ * nvme_format_run() - Go on formatting, if there is anything to format
+ *
+ * Return: 1 something was done; 0 nothing to do; negative errno.
+ */
+int nvme_format_run(struct nvme *n);
+
+/** nvme_format_left() - Per cent of @ns that are still to be formatted */
+uint8_t nvme_format_left(const struct nvme *n, const struct nvme_ns *ns);
+
+/** nvme_format_cid_held() - Is @cid that of the Format NVM in progress? */
+bool nvme_format_cid_held(const struct nvme *n, uint16_t cid);
 
 /* nvme_store.c */
 

@@ -32,9 +32,11 @@ static void bad_doorbell(struct nvme *n, unsigned int info)
 	nvme_event(n, NVME_EVENT_ERROR, info);
 }
 
+/* The host cannot take back what it has submitted, nor fill the queue. */
 static bool sq_ring(struct nvme_sq *sq, uint32_t tail)
 {
-	if (tail >= sq->size)
+	if (tail >= sq->size || distance(sq->head, tail, sq->size) <
+					distance(sq->head, sq->tail, sq->size))
 		return false;
 	sq->tail = tail;
 	return true;
@@ -92,6 +94,9 @@ int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
 	};
 	int ret = cq_post(n, sq->cq, &cqe);
 
+	/* errors are not made to wait for company, NVMe 1.4 5.21.1.8 */
+	if (status)
+		nvme_irq_hurry(n, sq->cq);
 	if (ret && ret != -ECANCELED)
 		nvme_fatal(n);
 	return ret;
@@ -125,7 +130,8 @@ static int cmd_exec(struct nvme *n, struct nvme_cmd *cmd)
 	/* over PCI Express, admin commands use no SGLs; none is fused */
 	if (cmd->flags & (NVME_FLAGS_FUSE | NVME_FLAGS_PSDT))
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
-	if (nvme_event_cid_held(n, cmd->cid))
+	if (nvme_event_cid_held(n, cmd->cid) ||
+	    nvme_format_cid_held(n, cmd->cid))
 		return NVME_SC_CID_CONFLICT | NVME_SC_DNR;
 	cmd->ns = nvme_ns_find(n, cmd->nsid);
 	return op(n, cmd);

@@ -21,6 +21,10 @@ enum nvme_reg {
 	NVME_REG_AQA = 0x24,
 	NVME_REG_ASQ = 0x28,
 	NVME_REG_ACQ = 0x30,
+	NVME_REG_CMBLOC = 0x38,
+	NVME_REG_CMBSZ = 0x3c,
+	NVME_REG_CMBMSC = 0x50,
+	NVME_REG_CMBSTS = 0x58,
 	NVME_REG_DOORBELL = 0x1000,
 };
 
@@ -31,6 +35,8 @@ enum nvme_reg {
 #define NVME_CC_SHN(cc)	   ((cc) >> 14 & 3)
 #define NVME_CC_IOSQES(cc) ((cc) >> 16 & 15)
 #define NVME_CC_IOCQES(cc) ((cc) >> 20 & 15)
+
+#define NVME_AMS_WEIGHTED 1u
 
 #define NVME_SHN_NORMAL 1u
 #define NVME_SHN_ABRUPT 2u
@@ -111,6 +117,7 @@ enum nvme_status {
 	NVME_SC_SGL_COUNT = 0x00e,
 	NVME_SC_SGL_LENGTH = 0x00f,
 	NVME_SC_SGL_TYPE = 0x011,
+	NVME_SC_CMB_USE = 0x012,
 	NVME_SC_PRP_OFFSET = 0x013,
 	NVME_SC_WRITE_PROTECTED = 0x020,
 	NVME_SC_LBA_RANGE = 0x080,
@@ -122,6 +129,7 @@ enum nvme_status {
 	NVME_SC_EVENT_LIMIT = 0x105,
 	NVME_SC_VECTOR = 0x108,
 	NVME_SC_LOG_PAGE = 0x109,
+	NVME_SC_INVALID_FORMAT = 0x10a,
 	NVME_SC_QUEUE_DELETION = 0x10c,
 	NVME_SC_NOT_SAVEABLE = 0x10d,
 	NVME_SC_NOT_PER_NS = 0x10f,
@@ -143,6 +151,8 @@ enum nvme_admin_opcode {
 	NVME_ADM_SET_FEATURES = 0x09,
 	NVME_ADM_GET_FEATURES = 0x0a,
 	NVME_ADM_ASYNC_EVENT = 0x0c,
+	NVME_ADM_DBBUF = 0x7c,
+	NVME_ADM_FORMAT = 0x80,
 };
 
 enum nvme_io_opcode {
@@ -160,6 +170,10 @@ enum nvme_identify {
 	NVME_CNS_CTRL = 0x01,
 	NVME_CNS_NS_LIST = 0x02,
 	NVME_CNS_NS_DESC = 0x03,
+	NVME_CNS_ALLOCATED_LIST = 0x10,
+	NVME_CNS_ALLOCATED = 0x11,
+	NVME_CNS_NS_CTRLS = 0x12,
+	NVME_CNS_CTRLS = 0x13,
 };
 
 enum nvme_feature {
@@ -179,15 +193,20 @@ enum nvme_log {
 	NVME_LOG_ERROR = 0x01,
 	NVME_LOG_SMART = 0x02,
 	NVME_LOG_FIRMWARE = 0x03,
+	NVME_LOG_CHANGED = 0x04,
+	NVME_LOG_EFFECTS = 0x05,
 };
 
 /* Asynchronous events, 5.2 */
-#define NVME_EVENT_ERROR 0u
-#define NVME_EVENT_SMART 1u
+#define NVME_EVENT_ERROR  0u
+#define NVME_EVENT_SMART  1u
+#define NVME_EVENT_NOTICE 2u
+#define NVME_EVENT_TYPES  3u
 
 #define NVME_EVENT_BAD_DOORBELL	      0u
 #define NVME_EVENT_BAD_DOORBELL_VALUE 1u
 #define NVME_EVENT_TEMPERATURE	      1u
+#define NVME_EVENT_NS_CHANGED	      0u
 
 #define NVME_NSID_ALL 0xffffffffu
 

@@ -41,10 +41,10 @@ static int open_image(struct nvme_store *s, const char *path)
 static int check_size(const struct nvme_store *s, struct sv_dev *dev,
 		      const char *option)
 {
-	if (s->bytes >= NVME_BLOCK)
+	if (s->bytes >= NVME_BLOCK_MAX)
 		return 0;
 	sv_error(dev, "%s: %llu bytes, has to be %u at least", option,
-		 (unsigned long long)s->bytes, NVME_BLOCK);
+		 (unsigned long long)s->bytes, NVME_BLOCK_MAX);
 	return -EINVAL;
 }
 
