@@ -104,7 +104,9 @@ static void effects_are_those_of_the_commands(void **state)
 	assert_int_equal(le(page + 1024 + 4 * NVME_IO_READ, 4), 1);
 	assert_int_equal(le(page + 1024 + 4 * NVME_IO_WRITE, 4), 3);
 	for (uint32_t op = 0; op < 256; op++) {
-		struct nvme_sqe sqe = {.opcode = (uint8_t)op, .nsid = 99};
+		/* no block that there is, and little else that is right */
+		struct nvme_sqe sqe = {
+			.opcode = (uint8_t)op, .nsid = 1, .cdw10 = UINT32_MAX};
 		int status = status_of(command(r, &r->io, sqe));
 		bool known = status != (NVME_SC_INVALID_OPCODE | DNR);
 
