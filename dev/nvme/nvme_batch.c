@@ -176,6 +176,10 @@ static void posted(struct nvme *n)
 		cq->phase = !cq->phase;
 	}
 	nvme_irq_post(n, cq, b->n_done);
+	/* errors are not made to wait for company, NVMe 1.4 5.21.1.8 */
+	for (uint32_t i = 0; i < b->n_done; i++)
+		if (b->done[i].status)
+			nvme_irq_hurry(n, cq);
 	b->n_done = 0;
 }
 
