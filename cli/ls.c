@@ -2,6 +2,7 @@
 /* softvfio ls: devices of the running instances, and who uses them. */
 #include <errno.h>
 #include <getopt.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,10 +12,12 @@
 
 #define OPT_INSTANCE CLI_LONG
 #define OPT_JSON     (CLI_LONG + 1)
+#define OPT_STATS    (CLI_LONG + 2)
 
 static const struct cli_option options[] = {
 	{OPT_INSTANCE, "instance", "NAME", "this one only"},
 	{OPT_JSON, "json", NULL, "print JSON"},
+	{OPT_STATS, "stats", NULL, "what each device has done"},
 	{0, NULL, NULL, NULL},
 };
 
@@ -122,7 +125,41 @@ static void print_tables(const json_t *list)
 	print_each(list, "containers", print_container);
 }
 
-static int ls(const char *name, bool json)
+/* Names of counters as they come, so that a model may have any. */
+static void print_counts(const json_t *stats)
+{
+	json_t *value;
+	const char *name;
+
+	json_object_foreach((json_t *)(uintptr_t)stats, name, value)
+	{
+		if (json_is_object(value))
+			print_counts(value);
+		else if (json_is_integer(value))
+			printf("    %-20s %lld\n", name,
+			       (long long)json_integer_value(value));
+	}
+}
+
+static void print_stats(const json_t *instance, const json_t *device)
+{
+	char name[FIELD_MAX], bdf[FIELD_MAX], model[FIELD_MAX];
+
+	printf("%-12s  %s  %s\n", text_field(instance, "instance", name),
+	       text_field(device, "bdf", bdf),
+	       text_field(device, "model", model));
+	print_counts(json_object_get(device, "stats"));
+}
+
+static void print(const json_t *list, bool stats)
+{
+	if (stats)
+		print_each(list, "devices", print_stats);
+	else
+		print_tables(list);
+}
+
+static int ls(const char *name, bool json, bool stats)
 {
 	json_t *list = json_array();
 	int r = list ? collect_answers(name, "ls", add_instance, list)
@@ -131,7 +168,7 @@ static int ls(const char *name, bool json)
 	if (!r && json)
 		text_print_list("instances", list);
 	else if (!r && json_array_size(list))
-		print_tables(list);
+		print(list, stats);
 	else if (!r)
 		cli_say("no instance is running");
 	json_decref(list);
@@ -140,8 +177,8 @@ static int ls(const char *name, bool json)
 
 static int ls_main(const struct command *cmd, int argc, char **argv)
 {
+	bool json = false, stats = false;
 	const char *name = NULL;
-	bool json = false;
 	int status = 0;
 
 	for (;;) {
@@ -153,17 +190,19 @@ static int ls_main(const struct command *cmd, int argc, char **argv)
 			break;
 		if (key == OPT_INSTANCE)
 			name = optarg;
+		else if (key == OPT_STATS)
+			stats = true;
 		else
 			json = true;
 	}
 	if (!cli_no_arguments(cmd, argc, argv, &status))
 		return status;
-	return ls(name, json);
+	return ls(name, json, stats);
 }
 
 const struct command cmd_ls = {
 	.name = "ls",
-	.synopsis = "[--instance NAME] [--json]",
+	.synopsis = "[--instance NAME] [--json] [--stats]",
 	.summary = "show devices, groups, who has them open, and mappings",
 	.options = options,
 	.usage_status = EXIT_USAGE,

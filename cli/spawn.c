@@ -41,6 +41,8 @@ static void default_signals(void)
 	sigset_t none;
 
 	signal(SIGPIPE, SIG_IGN);
+	/* a disk image at its limit is the program's trouble, not our end */
+	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -101,6 +101,27 @@ void container_attach(struct container *c)
 	mutex_unlock(&c->lock);
 }
 
+static _Atomic uint64_t leaked_mappings, leaked_bytes;
+
+void container_get_leaks(struct container_leaks *ret_leaks)
+{
+	ret_leaks->mappings =
+		atomic_load_explicit(&leaked_mappings, memory_order_relaxed);
+	ret_leaks->bytes =
+		atomic_load_explicit(&leaked_bytes, memory_order_relaxed);
+}
+
+static void count_leaks(struct ioas *ioas)
+{
+	uint32_t n = ioas ? IOAS_DMA_ENTRY_LIMIT - ioas_avail(ioas) : 0;
+
+	if (!n)
+		return;
+	atomic_fetch_add_explicit(&leaked_mappings, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&leaked_bytes, ioas_mapped(ioas),
+				  memory_order_relaxed);
+}
+
 void container_detach(struct container *c)
 {
 	struct ioas *gone = NULL;
@@ -112,6 +133,7 @@ void container_detach(struct container *c)
 		c->type = IOMMU_NONE;
 	}
 	mutex_unlock(&c->lock);
+	count_leaks(gone);
 	ioas_put(gone);
 }
 

@@ -59,6 +59,22 @@ void container_attach(struct container *c);
 /** container_detach() - one group less; the last takes the IOMMU along */
 void container_detach(struct container *c);
 
+/** struct container_leaks - Mappings that went with their table, for reports */
+struct container_leaks {
+	uint64_t mappings;
+	uint64_t bytes;
+};
+
+/**
+ * container_get_leaks() - Of all containers of this process
+ *
+ * A program may rely on it that closing unmaps; but what is left then was
+ * mostly forgotten.
+ *
+ * Context: any thread, lock-free.
+ */
+void container_get_leaks(struct container_leaks *ret_leaks);
+
 /**
  * container_ioas() - The IOVA table and its type
  *

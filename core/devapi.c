@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a device model may call: include/softvfio/device.h. */
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,16 +75,20 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-static void dma_report(struct sv_dev *dev, bool write, uint64_t iova,
-		       size_t len, const char *why)
+static void dma_report(struct sv_dev *dev, const char *text)
+{
+	if (dev->fault)
+		dev->fault(dev->fault_arg, dev, text);
+}
+
+static void dma_report_at(struct sv_dev *dev, bool write, uint64_t iova,
+			  size_t len, const char *why)
 {
 	char text[160];
 
-	if (!dev->fault)
-		return;
 	snprintf(text, sizeof(text), "DMA %s of %zu bytes at iova %#llx: %s",
 		 write ? "write" : "read", len, (unsigned long long)iova, why);
-	dev->fault(dev->fault_arg, dev, text);
+	dma_report(dev, text);
 }
 
 /* An aborted access: counted, reported, -EIO for the model. */
@@ -94,9 +99,9 @@ static int dma_abort(struct sv_dev *dev, bool write, uint64_t iova, size_t len,
 	if (err == -ECANCELED && atomic_load(&dev->dma.cancel))
 		return err;
 	count(&dev->stats.dma_faults, 1);
-	dma_report(dev, write, iova, len,
-		   err == -EFAULT ? "not mapped, or not with that permission"
-				  : "the memory has gone or did not answer");
+	dma_report_at(dev, write, iova, len,
+		      err == -EFAULT ? "not mapped, or not with that permission"
+				     : "the memory has gone or did not answer");
 	return -EIO;
 }
 
@@ -108,8 +113,8 @@ static bool dma_allowed(struct sv_dev *dev, bool write, uint64_t iova,
 	if (dev->ioas && config_bus_master(dev->config))
 		return true;
 	count(&dev->stats.dma_not_master, 1);
-	dma_report(dev, write, iova, len,
-		   "bus mastering is off (COMMAND bit 2)");
+	dma_report_at(dev, write, iova, len,
+		      "bus mastering is off (COMMAND bit 2)");
 	return false;
 }
 
@@ -139,6 +144,79 @@ int sv_dma_write(struct sv_dev *dev, uint64_t iova, const void *buf, size_t len)
 	int r = ioas_write(dev->ioas, &dev->dma, iova, buf, len);
 
 	return r < 0 ? dma_abort(dev, true, iova, len, r) : 0;
+}
+
+/* One count for all of a list: it is the locked additions that cost. */
+static void dma_count(struct sv_dev *dev, const struct sv_dma *list, size_t n)
+{
+	uint64_t reads = 0, writes = 0, bytes = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		bytes += list[i].len;
+		if (list[i].write)
+			writes++;
+		else
+			reads++;
+	}
+	if (reads)
+		count(&dev->stats.dma_reads, reads);
+	if (writes)
+		count(&dev->stats.dma_writes, writes);
+	count(&dev->stats.dma_bytes, bytes);
+}
+
+int sv_dma_many(struct sv_dev *dev, const struct sv_dma *list, size_t n,
+		size_t *ret_done)
+{
+	size_t done = 0;
+
+	if (!n)
+		return 0;
+	*ret_done = 0;
+	if (!dma_allowed(dev, list->write, list->iova, list->len))
+		return -EIO;
+
+	int r = ioas_many(dev->ioas, &dev->dma, list, n, &done);
+
+	dma_count(dev, list, r < 0 ? done + 1 : n);
+	if (r == 0)
+		return 0;
+	*ret_done = done;
+	return dma_abort(dev, list[done].write, list[done].iova, list[done].len,
+			 r);
+}
+
+int sv_dma_map(struct sv_dev *dev, const struct sv_dma *list, size_t n,
+	       struct iovec *iov, size_t max, struct sv_dma_hold *hold)
+{
+	hold->n = 0;
+	if (!n)
+		return 0;
+	if (!dma_allowed(dev, list->write, list->iova, list->len))
+		return -EIO;
+
+	int r = ioas_hold(dev->ioas, list, n, iov, max, hold);
+
+	if (r != 0)
+		dma_count(dev, list, n);
+	return r < 0 ? dma_abort(dev, list->write, list->iova, list->len, r)
+		     : r;
+}
+
+void sv_dma_unmap(struct sv_dev *dev, struct sv_dma_hold *hold, bool gone)
+{
+	if (gone) {
+		count(&dev->stats.dma_faults, 1);
+		dma_report(dev, "DMA of a whole transfer: the program's file "
+				"has become shorter");
+	}
+	ioas_release(dev->ioas, hold);
+}
+
+void sv_count(struct sv_dev *dev, unsigned int counter, uint64_t n)
+{
+	assert(counter < SV_COUNTERS);
+	count(&dev->counter[counter], n);
 }
 
 enum sv_irq_mode sv_irq_mode(struct sv_dev *dev)

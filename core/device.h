@@ -171,6 +171,7 @@ struct sv_dev {
 	struct dma_ctx dma;
 	struct ioeventfds ioeventfds;
 	struct device_stats stats;
+	_Atomic uint64_t counter[SV_COUNTERS]; /* the model's: relaxed */
 };
 
 /**

@@ -15,6 +15,7 @@
 
 #include "core/mem.h"
 #include "lib/lock.h"
+#include "softvfio/device.h"
 
 #define IOAS_PAGE	     4096
 #define IOAS_DMA_ENTRY_LIMIT 65535 /* vfio_iommu_type1.dma_entry_limit */
@@ -142,6 +143,30 @@ int ioas_read(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova, void *buf,
 	      size_t len);
 int ioas_write(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
 	       const void *buf, size_t len);
+
+/**
+ * ioas_many() - Several accesses, in order, until one fails
+ * @ret_done: on error, how many were made before; those behind the one that
+ *	      failed were not begun
+ *
+ * Context, Return: as for ioas_read(), for each access by itself.
+ */
+int ioas_many(struct ioas *ioas, struct dma_ctx *ctx, const struct sv_dma *list,
+	      size_t n, size_t *ret_done);
+
+/**
+ * ioas_hold() - Find memory that is mapped in this process and keep it there
+ * @iov: filled; @max entries
+ *
+ * Context: takes ioas->lock for reading. An unmap of any of it waits until
+ * ioas_release(), which is due after a positive return.
+ * Return: entries of @iov; 0 some of it is not mapped here, or it takes more
+ * entries or areas than there is room for; -EFAULT not mapped by the program,
+ * or not permitted.
+ */
+int ioas_hold(struct ioas *ioas, const struct sv_dma *list, size_t n,
+	      struct iovec *iov, size_t max, struct sv_dma_hold *hold);
+void ioas_release(struct ioas *ioas, struct sv_dma_hold *hold);
 
 /** struct ioas_entry - one mapping, for listings */
 struct ioas_entry {

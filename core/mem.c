@@ -94,6 +94,28 @@ int mem_write(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 			      true);
 }
 
+int mem_many(struct mem *mem, const struct mem_stop *stop,
+	     const struct mem_io *io, size_t n, size_t *ret_done)
+{
+	if (mem->ops->many)
+		return mem->ops->many(mem, stop, io, n, ret_done);
+	for (size_t i = 0; i < n; i++) {
+		int r = mem->ops->copy(mem, stop, io[i].off, io[i].buf,
+				       io[i].len, io[i].write);
+
+		if (r < 0) {
+			*ret_done = i;
+			return r;
+		}
+	}
+	return 0;
+}
+
+void *mem_host(struct mem *mem, uint64_t off, uint64_t len, bool write)
+{
+	return mem->ops->host ? mem->ops->host(mem, off, len, write) : NULL;
+}
+
 void mem_nudge(struct mem *mem)
 {
 	if (mem->ops->wake)

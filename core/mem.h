@@ -144,12 +144,15 @@ bool mem_is_pinned(const struct mem *mem);
  * struct mem_stop - What makes a waiting copy give up
  * @cancel:  not 0: the requester is being stopped; NULL = never
  * @revoked: the mapping is being removed; NULL = never
+ * @also:    @n_also more such, of a copy that concerns several mappings
  *
  * Whoever sets one then calls mem_wake() or mem_nudge().
  */
 struct mem_stop {
 	const _Atomic unsigned int *cancel;
 	const _Atomic bool *revoked;
+	const _Atomic bool *const *also;
+	size_t n_also;
 };
 
 /**
@@ -169,6 +172,32 @@ int mem_read(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 	     void *buf, size_t len);
 int mem_write(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 	      const void *buf, size_t len);
+
+/** struct mem_io - One of several copies; @write: into memory */
+struct mem_io {
+	uint64_t off;
+	void *buf;
+	size_t len; /* not 0 */
+	bool write;
+};
+
+/**
+ * mem_many() - Several copies, one after the other, until one fails
+ * @ret_done: on error, how many were made before; those behind the one that
+ *	      failed were not begun
+ *
+ * Context, Return: as for mem_read().
+ */
+int mem_many(struct mem *mem, const struct mem_stop *stop,
+	     const struct mem_io *io, size_t n, size_t *ret_done);
+
+/**
+ * mem_host() - Where memory is mapped in this process, for system calls only:
+ * what the program truncates is EFAULT to them
+ *
+ * Return: NULL when it is not mapped here, or not for @write.
+ */
+void *mem_host(struct mem *mem, uint64_t off, uint64_t len, bool write);
 
 /**
  * mem_wake() - Have waiting copies of @ctx look at ctx->cancel

@@ -228,17 +228,26 @@ static int copy_guarded(uint8_t *shared, void *buf, size_t len, bool write)
 	return 0;
 }
 
-static int file_copy(struct mem *mem, const struct mem_stop *stop, uint64_t off,
-		     void *buf, size_t len, bool write)
+static void *file_host(struct mem *mem, uint64_t off, uint64_t len, bool write)
 {
 	struct mem_file *f = container_of(mem, struct mem_file, mem);
 	struct file_map *map =
 		atomic_load_explicit(&f->map, memory_order_acquire);
 
 	if (off > map->len || len > map->len - off || (write && !f->write))
+		return NULL;
+	return map->base + off;
+}
+
+static int file_copy(struct mem *mem, const struct mem_stop *stop, uint64_t off,
+		     void *buf, size_t len, bool write)
+{
+	uint8_t *shared = file_host(mem, off, len, write);
+
+	if (!shared)
 		return -EIO;
 	sched_point("copy");
-	return copy_guarded(map->base + off, buf, len, write);
+	return copy_guarded(shared, buf, len, write);
 }
 
 static void file_free(struct mem *mem)
@@ -258,6 +267,7 @@ static void file_free(struct mem *mem)
 
 static const struct mem_ops file_mem_ops = {
 	.copy = file_copy,
+	.host = file_host,
 	.free = file_free,
 };
 

@@ -18,12 +18,17 @@
 /**
  * struct mem_ops - One kind of memory
  * @copy: mem_read() and mem_write()
+ * @many: mem_many(); NULL: by @copy, one after the other
+ * @host: mem_host(); NULL: never mapped here
  * @wake: have waiting copies look at their mem_stop; NULL: copies never wait
  * @free: the last reference has gone; @mem is in no registry any more
  */
 struct mem_ops {
 	int (*copy)(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 		    void *buf, size_t len, bool write);
+	int (*many)(struct mem *mem, const struct mem_stop *stop,
+		    const struct mem_io *io, size_t n, size_t *ret_done);
+	void *(*host)(struct mem *mem, uint64_t off, uint64_t len, bool write);
 	void (*wake)(struct mem *mem);
 	void (*free)(struct mem *mem);
 };

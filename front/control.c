@@ -18,6 +18,8 @@
 #include "lib/proc.h"
 #include "lib/refuse.h"
 
+#define REPORT_LINES 20 /* at the end of a run */
+
 struct ls {
 	struct server *server;
 	json_t *devices;    /* array, in the machine's order */
@@ -77,6 +79,36 @@ static const char *ls_driver(const struct sv_dev *dev)
 	return presence == DEVICE_UNBOUND ? "" : "vfio-pci";
 }
 
+static void add_count(json_t *stats, const char *name, _Atomic uint64_t *n)
+{
+	uint64_t val = atomic_load_explicit(n, memory_order_relaxed);
+
+	json_object_set_new(stats, name, json_integer((json_int_t)val));
+}
+
+/* What every function counts, and what its model does. */
+static json_t *ls_stats(struct sv_dev *dev)
+{
+	const char *const *names = dev->ops->counters;
+	json_t *model = json_object();
+	struct irq_stats irq;
+
+	irq_get_stats(dev->irq, &irq);
+	for (unsigned int i = 0; names && names[i] && i < SV_COUNTERS; i++)
+		add_count(model, names[i], &dev->counter[i]);
+	json_t *stats =
+		json_pack("{s:o, s:I, s:I}", "model", model, "interrupts",
+			  (json_int_t)irq.raised, "interrupts_untaken",
+			  (json_int_t)irq.untaken);
+
+	add_count(stats, "dma_reads", &dev->stats.dma_reads);
+	add_count(stats, "dma_writes", &dev->stats.dma_writes);
+	add_count(stats, "dma_bytes", &dev->stats.dma_bytes);
+	add_count(stats, "dma_missed", &dev->stats.dma_faults);
+	add_count(stats, "dma_not_master", &dev->stats.dma_not_master);
+	return stats;
+}
+
 static json_t *ls_device(const struct machine_dev *md)
 {
 	const struct sv_shape *shape = &md->dev->shape;
@@ -85,11 +117,12 @@ static json_t *ls_device(const struct machine_dev *md)
 	snprintf(id, sizeof(id), "%04x:%04x", shape->vendor, shape->device);
 	snprintf(class_code, sizeof(class_code), "%06x",
 		 shape->class_code & 0xffffff);
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:[], s:o}", "bdf",
-			 md->dev->name, "model", md->dev->ops->name, "id", id,
-			 "class", class_code, "group", (int)md->group->id,
-			 "driver", ls_driver(md->dev), "open", "mappings",
-			 ls_mappings(md->dev));
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:i, s:s, s:[], s:o, s:o}", "bdf",
+		md->dev->name, "model", md->dev->ops->name, "id", id, "class",
+		class_code, "group", (int)md->group->id, "driver",
+		ls_driver(md->dev), "open",
+		"mappings", ls_mappings(md->dev), "stats", ls_stats(md->dev));
 }
 
 static json_t *ls_container(const struct file *f, struct container *c)
@@ -231,18 +264,70 @@ static void report_device(json_t *lines, struct sv_dev *dev)
 			    dev->name, irq.untaken, irq.raised);
 }
 
+/* Whoever outlives the program that was run. */
+static void report_mapped(json_t *lines, struct sv_dev *dev)
+{
+	json_t *all = ls_mappings(dev);
+	char name[PROC_NAME_MAX];
+	json_t *m;
+	size_t i;
+
+	json_array_foreach(all, i, m)
+	{
+		pid_t pid =
+			(pid_t)json_integer_value(json_object_get(m, "pid"));
+		json_int_t bar = json_integer_value(json_object_get(m, "bar"));
+
+		proc_name(pid, name);
+		report_line(lines, "%s: BAR %lld is still mapped by %s[%d]",
+			    dev->name, (long long)bar, name, (int)pid);
+	}
+	json_decref(all);
+}
+
+static void report_leaks(json_t *lines)
+{
+	struct container_leaks leaks;
+
+	container_get_leaks(&leaks);
+	if (leaks.mappings)
+		report_line(lines,
+			    "%" PRIu64 " DMA mapping%s (%" PRIu64 " bytes) "
+			    "left behind when the container was closed",
+			    leaks.mappings, leaks.mappings == 1 ? "" : "s",
+			    leaks.bytes);
+}
+
+/* One screen: the rest is counted. */
+static void report_limit(json_t *lines)
+{
+	size_t n = json_array_size(lines);
+
+	if (n <= REPORT_LINES)
+		return;
+	while (json_array_size(lines) >= REPORT_LINES)
+		json_array_remove(lines, REPORT_LINES - 1);
+	report_line(lines, "and %zu more; softvfio ls --stats and softvfio why",
+		    n - REPORT_LINES + 1);
+}
+
 static json_t *cmd_report(struct request *req, const json_t *query, int *ret_r)
 {
 	const struct server_conf *conf = server_conf(req->server);
 	json_t *lines = json_array();
 	uint64_t refused = journal_total(conf->journal);
 
-	for (size_t i = 0; i < conf->machine->n_devs; i++)
+	server_settle(req->server);
+	for (size_t i = 0; i < conf->machine->n_devs; i++) {
 		report_device(lines, conf->machine->dev[i].dev);
+		report_mapped(lines, conf->machine->dev[i].dev);
+	}
+	report_leaks(lines);
 	if (refused)
 		report_line(lines,
 			    "%" PRIu64 " refusals; softvfio why tells which",
 			    refused);
+	report_limit(lines);
 	return json_pack("{s:o, s:o}", "lines", lines, "refusals",
 			 refusals(req));
 }

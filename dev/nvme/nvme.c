@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An NVMe 1.4 controller with one namespace in a file or in memory. This file
- * has the registers, the controller's states and the device's description; the
- * queues are in nvme_queue.c, the commands in nvme_admin.c and nvme_io.c.
+ * An NVMe 1.4 controller. This file has the registers, the controller's states
+ * and the device's description; the namespaces are in nvme_ns.c, the queues in
+ * nvme_queue.c, the commands in nvme_admin.c and nvme_io.c.
  *
  * DOC: Theory of operation
  *
@@ -28,8 +28,10 @@
  * command that changes it changes only that, and the next look shows it to the
  * host.
  *
- * One register differs from the specification: INTMC reads as zero and not as
- * the mask, since a write of what memory already shows cannot be seen.
+ * Two things differ from the specification. INTMC reads as zero and not as the
+ * mask, since a write of what memory already shows cannot be seen. CMBLOC and
+ * CMBSZ do not wait for CMBMSC.CRE, since drivers read them right behind the
+ * write that sets it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -42,12 +44,15 @@
 #define BAR_SIZE   0x4000u
 #define READY_TIME 30u /* CAP.TO, in units of 500 ms */
 
-/* CAP: CQR and the NVM command set; memory pages are 4 KiB only */
+/* CAP: contiguous queues, weighted arbitration, the NVM command set; memory
+ * pages are 4 KiB only */
 #define CAP_CQR	    (1ull << 16)
+#define CAP_AMS_WRR (1ull << 17)
 #define CAP_CSS_NVM (1ull << 37)
+#define CAP_CMBS    (1ull << 57)
 #define CAP                                                                    \
-	((NVME_MAX_ENTRIES - 1) | CAP_CQR | (uint64_t)READY_TIME << 24 |       \
-	 CAP_CSS_NVM)
+	((NVME_MAX_ENTRIES - 1) | CAP_CQR | CAP_AMS_WRR |                      \
+	 (uint64_t)READY_TIME << 24 | CAP_CSS_NVM)
 #define VERSION 0x00010400u
 
 static uint32_t reg_get(const uint8_t *regs, uint32_t off)
@@ -74,11 +79,14 @@ static void reg_replace(uint8_t *regs, uint32_t off, uint32_t old, uint32_t val)
 				    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+static uint64_t reg_get64(const uint8_t *regs, uint32_t off)
+{
+	return (uint64_t)reg_get(regs, off + 4) << 32 | reg_get(regs, off);
+}
+
 static uint64_t reg_get_page(const uint8_t *regs, uint32_t off)
 {
-	uint64_t val = (uint64_t)reg_get(regs, off + 4) << 32;
-
-	return (val | reg_get(regs, off)) & ~(uint64_t)(NVME_PAGE - 1);
+	return reg_get64(regs, off) & ~(uint64_t)(NVME_PAGE - 1);
 }
 
 static uint32_t doorbell_reg(unsigned int db)
@@ -89,15 +97,19 @@ static uint32_t doorbell_reg(unsigned int db)
 /* Makes read-only registers what they should be, whoever changed them. */
 static void regs_publish(const struct nvme *n, uint8_t *regs)
 {
+	uint64_t cap = CAP | (n->cmb.size ? CAP_CMBS : 0);
 	const struct {
 		uint32_t off;
 		uint32_t val;
 	} fixed[] = {
-		{NVME_REG_CAP, (uint32_t)CAP},
-		{NVME_REG_CAP + 4, (uint32_t)(CAP >> 32)},
+		{NVME_REG_CAP, (uint32_t)cap},
+		{NVME_REG_CAP + 4, (uint32_t)(cap >> 32)},
 		{NVME_REG_VS, VERSION},
 		{NVME_REG_CSTS, n->c.csts},
 		{NVME_REG_NSSR, 0},
+		{NVME_REG_CMBLOC, nvme_cmb_loc(n)},
+		{NVME_REG_CMBSZ, nvme_cmb_sz(n)},
+		{NVME_REG_CMBSTS, nvme_cmb_sts(n)},
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
@@ -120,6 +132,7 @@ static void doorbells_clear(struct nvme *n, uint8_t *regs)
 
 void nvme_doorbell_clear(struct nvme *n, unsigned int db)
 {
+	nvme_dbbuf_clear(n, db);
 	/* While memory decode is off the old value stays, as if unwritten. */
 	if (!sv_mmio_begin(n->dev))
 		return;
@@ -131,7 +144,9 @@ void nvme_doorbell_clear(struct nvme *n, unsigned int db)
 static void ctrl_forget(struct nvme *n)
 {
 	memset(&n->c, 0, sizeof(n->c));
-	nvme_feature_defaults(n);
+	n->format.answer = false;
+	nvme_log_forget(n);
+	nvme_feature_reset(n);
 }
 
 static void ctrl_disable(struct nvme *n, uint8_t *regs)
@@ -144,7 +159,8 @@ static void ctrl_disable(struct nvme *n, uint8_t *regs)
 
 static bool cc_supported(uint32_t cc)
 {
-	return !NVME_CC_CSS(cc) && !NVME_CC_MPS(cc) && !NVME_CC_AMS(cc);
+	return !NVME_CC_CSS(cc) && !NVME_CC_MPS(cc) &&
+	       NVME_CC_AMS(cc) <= NVME_AMS_WEIGHTED;
 }
 
 static void ctrl_enable(struct nvme *n, uint8_t *regs, uint32_t cc)
@@ -172,6 +188,7 @@ static void ctrl_enable(struct nvme *n, uint8_t *regs, uint32_t cc)
 		.base = reg_get_page(regs, NVME_REG_ASQ),
 		.cq = &n->c.cq[0],
 	};
+	n->c.weighted = NVME_CC_AMS(cc) == NVME_AMS_WEIGHTED;
 	n->c.csts = NVME_CSTS_RDY;
 }
 
@@ -188,8 +205,11 @@ static void shutdown_start(struct nvme *n, uint32_t old, uint32_t cc)
 /* Runs after the host could see that the shutdown has begun. */
 static void shutdown_finish(struct nvme *n)
 {
-	if (nvme_store_flush(&n->store))
-		n->stats.media_errors++;
+	struct nvme_ns *ns = NULL;
+
+	while ((ns = nvme_ns_next(n, ns ? ns->id : 0)))
+		if (nvme_store_flush(&ns->store))
+			n->stats.media_errors++;
 	n->c.csts &= ~NVME_CSTS_SHST;
 	n->c.csts |= NVME_CSTS_SHST_DONE;
 }
@@ -224,9 +244,10 @@ static void masks_look(struct nvme *n, uint8_t *regs)
 
 static bool doorbells_look(struct nvme *n, const uint8_t *regs)
 {
+	unsigned int end = n->c.dbbuf.on ? 2 : NVME_DOORBELLS;
 	bool rung = false;
 
-	for (unsigned int db = 0; db < NVME_DOORBELLS; db++) {
+	for (unsigned int db = 0; db < end; db++) {
 		uint32_t val = reg_get(regs, doorbell_reg(db));
 
 		if (val == n->c.doorbell[db])
@@ -249,8 +270,21 @@ static bool regs_look(struct nvme *n)
 	masks_look(n, regs);
 	if (n->c.csts & NVME_CSTS_RDY)
 		busy |= doorbells_look(n, regs);
+	/* after the doorbells: what was written before them is in force */
+	busy |= nvme_cmb_look(n, reg_get64(regs, NVME_REG_CMBMSC));
 	sv_mmio_end(n->dev);
 	return busy;
+}
+
+/* Returns as nvme_queues_run(). Any other error is CSTS.CFS, not shown yet. */
+static int commands_run(struct nvme *n)
+{
+	int rung = nvme_dbbuf_look(n);
+	int done = rung < 0 ? rung : nvme_queues_run(n);
+
+	if (!rung && !done)
+		done = nvme_dbbuf_rest(n);
+	return done ? done : rung;
 }
 
 static bool nvme_run(struct sv_dev *dev)
@@ -264,10 +298,12 @@ static bool nvme_run(struct sv_dev *dev)
 		busy = true;
 	}
 	if (n->c.csts == NVME_CSTS_RDY)
-		ret = nvme_queues_run(n);
-	if (ret < 0)
+		ret = commands_run(n);
+	if (ret >= 0)
+		busy |= nvme_format_run(n) > 0;
+	if (ret == -ECANCELED)
 		return false;
-	nvme_irq_update(n);
+	busy |= nvme_irq_update(n);
 	return busy || ret;
 }
 
@@ -276,8 +312,9 @@ static void nvme_reset(struct sv_dev *dev, enum sv_reset why)
 	struct nvme *n = sv_state(dev);
 
 	ctrl_forget(n);
-	memset(&n->stats, 0, sizeof(n->stats));
-	n->turn = 0;
+	nvme_batch_forget(n);
+	nvme_cmb_look(n, 0);
+	n->arb = (struct nvme_arb){0};
 	n->intx = false;
 	sv_irq_level(dev, false);
 	regs_publish(n, sv_bar_memory(dev, BAR));
@@ -328,26 +365,31 @@ static int nvme_init(struct sv_dev *dev)
 	struct nvme *n = sv_state(dev);
 
 	n->dev = dev;
-	n->store.fd = -1;
-	int ret = take_names(n);
+	n->born = nvme_clock();
+	nvme_feature_power_on(n);
+	int ret = nvme_ns_open_all(n);
 
 	if (!ret)
-		ret = nvme_store_open(&n->store, dev);
+		ret = nvme_cmb_init(n);
+	if (!ret)
+		ret = take_names(n);
 	if (ret)
 		return ret;
-	n->blocks = n->store.bytes >> NVME_BLOCK_SHIFT;
 	n->data = malloc(NVME_MAX_DATA);
-	if (!n->data)
+	if (!n->data) {
 		sv_error(dev, "no memory for %u bytes of buffer",
 			 NVME_MAX_DATA);
-	return n->data ? 0 : -ENOMEM;
+		return -ENOMEM;
+	}
+	return nvme_batch_new(n);
 }
 
 static void nvme_done(struct sv_dev *dev)
 {
 	struct nvme *n = sv_state(dev);
 
-	nvme_store_close(&n->store);
+	nvme_batch_free(n);
+	nvme_ns_close_all(n);
 	free(n->data);
 	n->data = NULL;
 }
@@ -355,17 +397,36 @@ static void nvme_done(struct sv_dev *dev)
 static const struct sv_option nvme_options[] = {
 	{"file", "FILE  storage, a raw image or a block device"},
 	{"size", "SIZE  without file: this much memory, 64M by default"},
+	{"ns2", "FILE|SIZE  a second namespace; ./64M is a file"},
+	{"ns3", "FILE|SIZE  a third, and so on up to ns8"},
+	{"ns4", "FILE|SIZE  another"},
+	{"ns5", "FILE|SIZE  another"},
+	{"ns6", "FILE|SIZE  another"},
+	{"ns7", "FILE|SIZE  another"},
+	{"ns8", "FILE|SIZE  another"},
+	{"block", "SIZE  of a block at first, 512 or 4096; 512"},
+	{"cmb", "SIZE  a Controller Memory Buffer in BAR 2"},
 	{"ro", "  refuse writes"},
+	{"threads", "N  threads that move data, 1 to 16; 1"},
 	{"serial", "TEXT  serial number, 20 characters at most"},
 	{"mn", "TEXT  model number, 40 characters at most"},
 	{NULL, NULL},
 };
 
+static const char *const nvme_counters[] = {
+	[NVME_COUNT_COMMANDS] = "commands",
+	[NVME_COUNT_ERRORS] = "errors",
+	[NVME_COUNT_READ_BYTES] = "read_bytes",
+	[NVME_COUNT_WRITTEN_BYTES] = "written_bytes",
+	[NVME_COUNTS] = NULL,
+};
+
 /* The ids are those of QEMU's controller: lspci and drivers know them. */
 const struct sv_dev_ops nvme_ops = {
 	.name = "nvme",
-	.summary = "NVMe 1.4 controller with one namespace",
+	.summary = "NVMe 1.4 controller",
 	.options = nvme_options,
+	.counters = nvme_counters,
 	.shape =
 		{
 			.vendor = 0x1b36,
@@ -386,6 +447,7 @@ const struct sv_dev_ops nvme_ops = {
 		},
 	.state_size = sizeof(struct nvme),
 	.polled = true,
+	.shape_up = nvme_cmb_shape,
 	.init = nvme_init,
 	.done = nvme_done,
 	.reset = nvme_reset,

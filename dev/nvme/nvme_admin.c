@@ -15,20 +15,22 @@ static bool is_io_queue(uint16_t id)
 }
 
 /* What creating both kinds of queue has in common, NVMe 1.4 5.3 and 5.4 */
-static int check_new_queue(const struct nvme_cmd *cmd, bool exists,
-			   bool entry_size_ok)
+static int check_new_queue(const struct nvme *n, const struct nvme_cmd *cmd,
+			   bool exists, uint32_t entry_log, uint32_t want_log)
 {
 	uint32_t entries = (cmd->cdw10 >> 16) + 1;
 
 	if (!is_io_queue(queue_id(cmd)) || exists)
 		return NVME_SC_QUEUE_ID | NVME_SC_DNR;
-	if (entries < 2 || entries > NVME_MAX_ENTRIES || !entry_size_ok)
+	if (entries < 2 || entries > NVME_MAX_ENTRIES || entry_log != want_log)
 		return NVME_SC_QUEUE_SIZE | NVME_SC_DNR;
 	/* CAP.CQR: physically contiguous only */
 	if (!(cmd->cdw11 & 1))
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
 	if (cmd->prp1 & (NVME_PAGE - 1))
 		return NVME_SC_PRP_OFFSET | NVME_SC_DNR;
+	if (nvme_cmb_straddles(n, cmd->prp1, (uint64_t)entries << want_log))
+		return NVME_SC_CMB_USE | NVME_SC_DNR;
 	return 0;
 }
 
@@ -50,8 +52,8 @@ static int create_cq(struct nvme *n, struct nvme_cmd *cmd)
 	uint16_t id = queue_id(cmd);
 	uint32_t vector = cmd->cdw11 >> 16;
 	bool exists = is_io_queue(id) && n->c.cq[id].live;
-	int ret = check_new_queue(cmd, exists,
-				  NVME_CC_IOCQES(n->c.cc) == NVME_CQES);
+	int ret = check_new_queue(n, cmd, exists, NVME_CC_IOCQES(n->c.cc),
+				  NVME_CQES);
 
 	if (ret)
 		return ret;
@@ -87,8 +89,8 @@ static int create_sq(struct nvme *n, struct nvme_cmd *cmd)
 	uint16_t id = queue_id(cmd);
 	uint16_t cq_id = (uint16_t)(cmd->cdw11 >> 16);
 	bool exists = is_io_queue(id) && n->c.sq[id].live;
-	int ret = check_new_queue(cmd, exists,
-				  NVME_CC_IOSQES(n->c.cc) == NVME_SQES);
+	int ret = check_new_queue(n, cmd, exists, NVME_CC_IOSQES(n->c.cc),
+				  NVME_SQES);
 
 	if (ret)
 		return ret;
@@ -99,6 +101,7 @@ static int create_sq(struct nvme *n, struct nvme_cmd *cmd)
 	n->c.sq[id] = (struct nvme_sq){
 		.live = true,
 		.id = id,
+		.class = cmd->cdw11 >> 1 & 3,
 		.size = (cmd->cdw10 >> 16) + 1,
 		.base = cmd->prp1,
 		.cq = &n->c.cq[cq_id],
@@ -144,6 +147,8 @@ static nvme_op *const admin_ops[] = {
 	[NVME_ADM_SET_FEATURES] = nvme_feature_set,
 	[NVME_ADM_GET_FEATURES] = nvme_feature_get,
 	[NVME_ADM_ASYNC_EVENT] = nvme_event_request,
+	[NVME_ADM_FORMAT] = nvme_format,
+	[NVME_ADM_DBBUF] = nvme_dbbuf_config,
 };
 
 nvme_op *nvme_admin_op(uint8_t opcode)

@@ -3,8 +3,8 @@
  * Where a command's data lies in host memory, NVMe 1.4 4.3, and moving it.
  *
  * PRP entries become a list of segments first, neighbours joined, so that a
- * bad entry moves nothing and a large transfer is few DMAs. Other ways to
- * describe data only have to fill the same list.
+ * bad entry moves nothing and a large transfer is few DMAs. SGLs fill the same
+ * list (nvme_sgl.c).
  */
 #include <errno.h>
 
@@ -17,17 +17,28 @@ static int dma_status(int ret)
 	return ret && ret != -ECANCELED ? NVME_SC_DATA_TRANSFER : ret;
 }
 
-static void map_add(struct nvme_map *map, uint64_t addr, uint32_t len)
+bool nvme_map_add(struct nvme_map *map, uint64_t addr, uint32_t len, bool drop)
 {
 	struct nvme_seg *last = map->count ? &map->seg[map->count - 1] : NULL;
 
-	/* address 0 does not follow the last byte of the address space */
-	if (last && addr && last->addr + last->len == addr) {
+	if (last && last->drop == drop &&
+	    /* address 0 does not follow the last byte of the address space */
+	    (drop || (addr && last->addr + last->len == addr))) {
 		last->len += len;
-		return;
+		return true;
 	}
-	map->seg[map->count++] = (struct nvme_seg){addr, len};
+	if (map->count == NVME_MAX_SEGS)
+		return false;
+	map->seg[map->count++] = (struct nvme_seg){addr, len, drop};
+	return true;
 }
+
+/* A PRP list cannot have more entries than there is room for. */
+static void prp_add(struct nvme *n, uint64_t addr, uint32_t len)
+{
+	nvme_map_add(&n->map, addr, len, false);
+}
+static_assert(NVME_MAX_SEGS > NVME_MAX_PAGES, "an unaligned transfer fits");
 
 /*
  * One page of a PRP list: @count entries at @list, of which the last leads to
@@ -36,7 +47,7 @@ static void map_add(struct nvme_map *map, uint64_t addr, uint32_t len)
 static int prp_list_page(struct nvme *n, uint64_t list, uint32_t count,
 			 uint32_t *len)
 {
-	int ret = sv_dma_read(n->dev, list, n->prp, count * sizeof(n->prp[0]));
+	int ret = nvme_bus_read(n, list, n->prp, count * sizeof(n->prp[0]));
 
 	if (ret)
 		return dma_status(ret);
@@ -50,7 +61,7 @@ static int prp_list_page(struct nvme *n, uint64_t list, uint32_t count,
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t part = nvme_min(*len, NVME_PAGE);
 
-		map_add(&n->map, n->prp[i], part);
+		prp_add(n, n->prp[i], part);
 		*len -= part;
 	}
 	return 0;
@@ -80,10 +91,9 @@ static int prp_map(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len)
 {
 	uint32_t first = nvme_min(len, NVME_PAGE - (cmd->prp1 & PAGE_MASK));
 
-	n->map.count = 0;
 	if (cmd->prp1 & 3)
 		return NVME_SC_PRP_OFFSET | NVME_SC_DNR;
-	map_add(&n->map, cmd->prp1, first);
+	prp_add(n, cmd->prp1, first);
 	len -= first;
 	if (len > NVME_PAGE)
 		return prp_list(n, cmd->prp2, len);
@@ -91,37 +101,48 @@ static int prp_map(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len)
 		return 0;
 	if (cmd->prp2 & PAGE_MASK)
 		return NVME_SC_PRP_OFFSET | NVME_SC_DNR;
-	map_add(&n->map, cmd->prp2, len);
+	prp_add(n, cmd->prp2, len);
 	return 0;
+}
+
+int nvme_data_map(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len,
+		  bool to_host)
+{
+	n->map.count = 0;
+	if (cmd->flags & NVME_FLAGS_PSDT)
+		return nvme_sgl_map(n, cmd, len, to_host);
+	return prp_map(n, cmd, len);
+}
+
+int nvme_data_move(struct nvme *n, bool to_host)
+{
+	uint8_t *at = n->data;
+	int ret = 0;
+
+	for (uint32_t i = 0; i < n->map.count && !ret; i++) {
+		const struct nvme_seg *seg = &n->map.seg[i];
+
+		if (!seg->drop)
+			ret = to_host ? nvme_bus_write(n, seg->addr, at,
+						       seg->len)
+				      : nvme_bus_read(n, seg->addr, at,
+						      seg->len);
+		at += seg->len;
+		n->budget -= seg->len;
+	}
+	return dma_status(ret);
 }
 
 int nvme_data_in(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len)
 {
-	int ret = prp_map(n, cmd, len);
-	uint8_t *to = n->data;
+	int ret = nvme_data_map(n, cmd, len, false);
 
-	n->budget -= len;
-	for (uint32_t i = 0; i < n->map.count && !ret; i++) {
-		const struct nvme_seg *seg = &n->map.seg[i];
-
-		ret = dma_status(sv_dma_read(n->dev, seg->addr, to, seg->len));
-		to += seg->len;
-	}
-	return ret;
+	return ret ? ret : nvme_data_move(n, false);
 }
 
 int nvme_data_out(struct nvme *n, const struct nvme_cmd *cmd, uint32_t len)
 {
-	int ret = prp_map(n, cmd, len);
-	const uint8_t *from = n->data;
+	int ret = nvme_data_map(n, cmd, len, true);
 
-	n->budget -= len;
-	for (uint32_t i = 0; i < n->map.count && !ret; i++) {
-		const struct nvme_seg *seg = &n->map.seg[i];
-
-		ret = dma_status(
-			sv_dma_write(n->dev, seg->addr, from, seg->len));
-		from += seg->len;
-	}
-	return ret;
+	return ret ? ret : nvme_data_move(n, true);
 }

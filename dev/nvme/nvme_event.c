@@ -6,25 +6,36 @@
  */
 #include "nvme_priv.h"
 
-#define EVENT_TYPES 2u
-
-static const uint8_t event_log[EVENT_TYPES] = {
-	[NVME_EVENT_ERROR] = NVME_LOG_ERROR,
-	[NVME_EVENT_SMART] = NVME_LOG_SMART,
+/**
+ * struct event_type - What the host reads and chooses, by type of event
+ * @log:    log page that tells more; reading it lets the next event come
+ * @wanted: bits of Asynchronous Event Configuration that ask for event 0, 1
+ *	    and so on; 0 = cannot be turned off
+ */
+struct event_type {
+	uint8_t log;
+	uint32_t wanted[3];
 };
 
-/* The host chooses which critical warnings are events, bit by bit. */
-static bool event_wanted(const struct nvme *n, unsigned int type,
-			 unsigned int info)
-{
-	return type != NVME_EVENT_SMART ||
-	       n->c.feature[NVME_FEAT_EVENTS] >> info & 1;
-}
+static const struct event_type types[NVME_EVENT_TYPES] = {
+	[NVME_EVENT_ERROR] = {NVME_LOG_ERROR, {0}},
+	/* critical warnings: of reliability any of three, temperature, spare */
+	[NVME_EVENT_SMART] = {NVME_LOG_SMART, {7u << 2, 1u << 1, 1u << 0}},
+	[NVME_EVENT_NOTICE] = {NVME_LOG_CHANGED, {1u << 8}},
+};
 
 void nvme_event(struct nvme *n, unsigned int type, unsigned int info)
 {
-	if (event_wanted(n, type, info))
+	uint32_t wanted = types[type].wanted[info];
+
+	if (!wanted || n->c.feature[NVME_FEAT_EVENTS] & wanted)
 		n->c.event_pending[type] |= (uint8_t)(1u << info);
+}
+
+void nvme_event_ns_changed(struct nvme *n, const struct nvme_ns *ns)
+{
+	n->c.ns_changed |= 1u << (ns->id - 1);
+	nvme_event(n, NVME_EVENT_NOTICE, NVME_EVENT_NS_CHANGED);
 }
 
 void nvme_event_seen(struct nvme *n, unsigned int type)
@@ -55,14 +66,14 @@ static int event_report(struct nvme *n, unsigned int type)
 	n->c.event_masked |= (uint8_t)(1u << type);
 	return request_complete(n, 0, NVME_SC_SUCCESS,
 				type | info << 8 |
-					(uint32_t)event_log[type] << 16);
+					(uint32_t)types[type].log << 16);
 }
 
 int nvme_events_run(struct nvme *n)
 {
 	int done = 0;
 
-	for (unsigned int type = 0; type < EVENT_TYPES; type++) {
+	for (unsigned int type = 0; type < NVME_EVENT_TYPES; type++) {
 		if (!n->c.event_pending[type] || n->c.event_masked >> type & 1)
 			continue;
 		if (!n->c.event_requests || !nvme_cq_free(&n->c.cq[0]))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Get Log Page, NVMe 1.4 5.14: errors, health, firmware slots. Offsets are
- * those of the specification's figures; fields left out are zero.
+ * Get Log Page, NVMe 1.4 5.14: errors, health, firmware slots, changed
+ * namespaces, effects of commands. Offsets are those of the specification's
+ * figures; fields left out are zero.
  */
 #include "nvme_priv.h"
 
@@ -9,10 +10,26 @@
 #define ERROR_SIZE     64u
 #define SMART_SIZE     512u
 #define FIRMWARE_SIZE  512u
+#define CHANGED_SIZE   4096u
+#define EFFECTS_SIZE   4096u
+#define EFFECTS_IO     1024u /* where those of I/O commands begin */
 #define SMART_WARN_HOT (1u << 1)
 #define DATA_UNIT      1000u /* of 512 bytes */
+#define NS_PER_MINUTE  60000000000ull
+#define NS_PER_HOUR    (60 * NS_PER_MINUTE)
 
-/** struct log - One log page; @event is the type that reading it unmasks */
+/* Effects of a command, figure 202 */
+#define CSUPP	(1u << 0)  /* it is supported */
+#define LBCC	(1u << 1)  /* changes contents of blocks */
+#define NCC	(1u << 2)  /* changes what a namespace can do */
+#define CSE_ONE (1u << 16) /* no other command for that namespace meanwhile */
+
+/**
+ * struct log - One log page
+ * @size:  bytes
+ * @event: type of event that reading it unmasks, or -1
+ * @fill:  writes what is not zero
+ */
 struct log {
 	uint32_t size;
 	int event;
@@ -26,6 +43,11 @@ void nvme_log_error(struct nvme *n, const struct nvme_error *error)
 
 	*entry = *error;
 	entry->number = number;
+}
+
+void nvme_log_forget(struct nvme *n)
+{
+	memset(n->stats.error, 0, sizeof(n->stats.error));
 }
 
 static void fill_error(const struct nvme *n, uint8_t *page)
@@ -47,9 +69,9 @@ static void fill_error(const struct nvme *n, uint8_t *page)
 	}
 }
 
-static uint64_t data_units(uint64_t blocks)
+static uint64_t data_units(uint64_t sectors)
 {
-	return (blocks + DATA_UNIT - 1) / DATA_UNIT;
+	return (sectors + DATA_UNIT - 1) / DATA_UNIT;
 }
 
 static void fill_smart(const struct nvme *n, uint8_t *page)
@@ -58,11 +80,13 @@ static void fill_smart(const struct nvme *n, uint8_t *page)
 	nvme_put16(page + 1, NVME_TEMPERATURE);
 	page[3] = 100; /* per cent of spare blocks, and when to worry */
 	page[4] = 10;
-	nvme_put64(page + 32, data_units(n->stats.blocks_read));
-	nvme_put64(page + 48, data_units(n->stats.blocks_written));
+	nvme_put64(page + 32, data_units(n->stats.sectors_read));
+	nvme_put64(page + 48, data_units(n->stats.sectors_written));
 	nvme_put64(page + 64, n->stats.reads);
 	nvme_put64(page + 80, n->stats.writes);
+	nvme_put64(page + 96, n->stats.busy_ns / NS_PER_MINUTE);
 	nvme_put64(page + 112, 1); /* power cycles */
+	nvme_put64(page + 128, (nvme_clock() - n->born) / NS_PER_HOUR);
 	nvme_put64(page + 160, n->stats.media_errors);
 	nvme_put64(page + 176, n->stats.errors);
 }
@@ -73,11 +97,46 @@ static void fill_firmware(const struct nvme *n, uint8_t *page)
 	nvme_put_text(page + 8, NVME_FIRMWARE, NVME_FIRMWARE_LEN);
 }
 
+static void fill_changed(const struct nvme *n, uint8_t *page)
+{
+	for (uint32_t i = 0; i < NVME_NAMESPACES; i++) {
+		if (!(n->c.ns_changed >> i & 1))
+			continue;
+		nvme_put32(page, i + 1);
+		page += 4;
+	}
+}
+
+static uint32_t admin_effects(uint8_t opcode)
+{
+	if (!nvme_admin_op(opcode))
+		return 0;
+	return opcode == NVME_ADM_FORMAT ? CSUPP | LBCC | NCC | CSE_ONE : CSUPP;
+}
+
+/* A test holds this against what the commands say. */
+static const uint32_t io_effects[256] = {
+	[NVME_IO_FLUSH] = CSUPP,      [NVME_IO_WRITE] = CSUPP | LBCC,
+	[NVME_IO_READ] = CSUPP,	      [NVME_IO_WRITE_ZEROES] = CSUPP | LBCC,
+	[NVME_IO_DSM] = CSUPP | LBCC, [NVME_IO_COMPARE] = CSUPP,
+	[NVME_IO_VERIFY] = CSUPP,
+};
+
+static void fill_effects(const struct nvme *n, uint8_t *page)
+{
+	for (uint32_t op = 0; op < 256; op++) {
+		nvme_put32(page + 4 * op, admin_effects((uint8_t)op));
+		nvme_put32(page + EFFECTS_IO + 4 * op, io_effects[op]);
+	}
+}
+
 static const struct log logs[] = {
 	[NVME_LOG_ERROR] = {NVME_ERROR_ENTRIES * ERROR_SIZE, NVME_EVENT_ERROR,
 			    fill_error},
 	[NVME_LOG_SMART] = {SMART_SIZE, NVME_EVENT_SMART, fill_smart},
 	[NVME_LOG_FIRMWARE] = {FIRMWARE_SIZE, -1, fill_firmware},
+	[NVME_LOG_CHANGED] = {CHANGED_SIZE, NVME_EVENT_NOTICE, fill_changed},
+	[NVME_LOG_EFFECTS] = {EFFECTS_SIZE, -1, fill_effects},
 };
 
 static const struct log *log_find(const struct nvme_cmd *cmd)
@@ -107,6 +166,16 @@ static bool log_args_ok(const struct nvme_cmd *cmd, const struct log *log,
 	       off <= log->size;
 }
 
+/* The host knows all that the page says. */
+static void log_seen(struct nvme *n, unsigned int event)
+{
+	if (event == NVME_EVENT_NOTICE) {
+		n->c.ns_changed = 0;
+		n->c.event_pending[event] = 0;
+	}
+	nvme_event_seen(n, event);
+}
+
 int nvme_log_get(struct nvme *n, struct nvme_cmd *cmd)
 {
 	const struct log *log = log_find(cmd);
@@ -124,6 +193,6 @@ int nvme_log_get(struct nvme *n, struct nvme_cmd *cmd)
 	int ret = nvme_data_out(n, cmd, len);
 
 	if (!ret && log->event >= 0 && !(cmd->cdw10 & RETAIN_EVENT))
-		nvme_event_seen(n, (unsigned int)log->event);
+		log_seen(n, (unsigned int)log->event);
 	return ret;
 }

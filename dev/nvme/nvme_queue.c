@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Submission and completion queues: doorbells, fetching, posting, interrupts.
+ * Submission and completion queues: doorbells, fetching, posting.
  *
  * A queue entry is fetched once and never looked at in host memory again.
  * A command is only begun when its completion has a place to go, so a full
@@ -32,9 +32,11 @@ static void bad_doorbell(struct nvme *n, unsigned int info)
 	nvme_event(n, NVME_EVENT_ERROR, info);
 }
 
+/* The host cannot take back what it has submitted, nor fill the queue. */
 static bool sq_ring(struct nvme_sq *sq, uint32_t tail)
 {
-	if (tail >= sq->size)
+	if (tail >= sq->size || distance(sq->head, tail, sq->size) <
+					distance(sq->head, sq->tail, sq->size))
 		return false;
 	sq->tail = tail;
 	return true;
@@ -62,57 +64,12 @@ void nvme_queue_ring(struct nvme *n, unsigned int db, uint32_t val)
 		bad_doorbell(n, NVME_EVENT_BAD_DOORBELL_VALUE);
 }
 
-static bool is_message(enum sv_irq_mode mode)
-{
-	return mode == SV_IRQ_MSI || mode == SV_IRQ_MSIX;
-}
-
-/* INTMS and INTMC have no meaning with MSI-X. */
-static bool is_masked(const struct nvme *n, const struct nvme_cq *cq,
-		      enum sv_irq_mode mode)
-{
-	if (!cq->irq_en)
-		return true;
-	return mode != SV_IRQ_MSIX && cq->vector < 32 &&
-	       n->c.intms >> cq->vector & 1;
-}
-
-/* A message held back by INTMS is sent when the mask goes. */
-static void cq_notify(struct nvme *n, struct nvme_cq *cq, enum sv_irq_mode mode)
-{
-	if (!cq->irq_due || (is_message(mode) && is_masked(n, cq, mode)))
-		return;
-	cq->irq_due = false;
-	if (is_message(mode))
-		sv_irq_raise(n->dev, cq->vector);
-}
-
-void nvme_irq_update(struct nvme *n)
-{
-	enum sv_irq_mode mode = sv_irq_mode(n->dev);
-	bool level = false;
-
-	for (unsigned int i = 0; i < NVME_QUEUES; i++) {
-		struct nvme_cq *cq = &n->c.cq[i];
-
-		if (!cq->live)
-			continue;
-		cq_notify(n, cq, mode);
-		level |= cq->head != cq->tail && !is_message(mode) &&
-			 !is_masked(n, cq, mode);
-	}
-	if (level == n->intx)
-		return;
-	n->intx = level;
-	sv_irq_level(n->dev, level);
-}
-
 static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
 {
 	uint64_t addr = cq->base + cq->tail * sizeof(*cqe);
 
 	cqe->status = htole16(cqe->status | cq->phase);
-	int ret = sv_dma_write(n->dev, addr, cqe, sizeof(*cqe));
+	int ret = nvme_bus_write(n, addr, cqe, sizeof(*cqe));
 
 	if (ret)
 		return ret;
@@ -120,7 +77,8 @@ static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
 		cq->tail = 0;
 		cq->phase = !cq->phase;
 	}
-	cq->irq_due = cq->irq_en;
+	nvme_irq_post(n, cq, 1);
+	sv_count(n->dev, NVME_COUNT_COMMANDS, 1);
 	return 0;
 }
 
@@ -136,13 +94,15 @@ int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
 	};
 	int ret = cq_post(n, sq->cq, &cqe);
 
+	/* errors are not made to wait for company, NVMe 1.4 5.21.1.8 */
+	if (status)
+		nvme_irq_hurry(n, sq->cq);
 	if (ret && ret != -ECANCELED)
 		nvme_fatal(n);
 	return ret;
 }
 
-static struct nvme_cmd cmd_decode(struct nvme_sq *sq,
-				  const struct nvme_sqe *sqe)
+struct nvme_cmd nvme_cmd_decode(struct nvme_sq *sq, const struct nvme_sqe *sqe)
 {
 	return (struct nvme_cmd){
 		.sq = sq,
@@ -156,27 +116,28 @@ static struct nvme_cmd cmd_decode(struct nvme_sq *sq,
 		.cdw11 = le32toh(sqe->cdw11),
 		.cdw12 = le32toh(sqe->cdw12),
 		.cdw13 = le32toh(sqe->cdw13),
+		.cdw14 = le32toh(sqe->cdw14),
+		.cdw15 = le32toh(sqe->cdw15),
 	};
 }
 
 static int cmd_exec(struct nvme *n, struct nvme_cmd *cmd)
 {
-	bool admin = !cmd->sq->id;
-	nvme_op *op =
-		admin ? nvme_admin_op(cmd->opcode) : nvme_io_op(cmd->opcode);
+	nvme_op *op = nvme_admin_op(cmd->opcode);
 
 	if (!op)
 		return NVME_SC_INVALID_OPCODE | NVME_SC_DNR;
-	/* no fused commands, no SGLs */
+	/* over PCI Express, admin commands use no SGLs; none is fused */
 	if (cmd->flags & (NVME_FLAGS_FUSE | NVME_FLAGS_PSDT))
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
-	if (admin && nvme_event_cid_held(n, cmd->cid))
+	if (nvme_event_cid_held(n, cmd->cid) ||
+	    nvme_format_cid_held(n, cmd->cid))
 		return NVME_SC_CID_CONFLICT | NVME_SC_DNR;
+	cmd->ns = nvme_ns_find(n, cmd->nsid);
 	return op(n, cmd);
 }
 
-static void cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd,
-			  int status)
+void nvme_cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd, int status)
 {
 	struct nvme_error error = {
 		.sq_id = cmd->sq->id,
@@ -190,10 +151,10 @@ static void cmd_log_error(struct nvme *n, const struct nvme_cmd *cmd,
 	nvme_log_error(n, &error);
 }
 
-static int cmd_run(struct nvme *n, struct nvme_sq *sq,
-		   const struct nvme_sqe *sqe)
+static int admin_run(struct nvme *n, struct nvme_sq *sq,
+		     const struct nvme_sqe *sqe)
 {
-	struct nvme_cmd cmd = cmd_decode(sq, sqe);
+	struct nvme_cmd cmd = nvme_cmd_decode(sq, sqe);
 	int status = cmd_exec(n, &cmd);
 
 	if (status < 0)
@@ -203,15 +164,15 @@ static int cmd_run(struct nvme *n, struct nvme_sq *sq,
 	if (status == NVME_HELD)
 		return 0;
 	if (status)
-		cmd_log_error(n, &cmd, status);
+		nvme_cmd_log_error(n, &cmd, status);
 	return nvme_complete(n, sq, cmd.cid, status, cmd.result);
 }
 
 /* Entries that lie in one piece and can be completed. */
-static uint32_t sq_batch(const struct nvme_sq *sq)
+static uint32_t sq_batch(const struct nvme_sq *sq, uint32_t max)
 {
 	uint32_t end = sq->tail >= sq->head ? sq->tail : sq->size;
-	uint32_t count = nvme_min(end - sq->head, NVME_BATCH);
+	uint32_t count = nvme_min(end - sq->head, nvme_min(max, NVME_BATCH));
 
 	return nvme_min(count, nvme_cq_free(sq->cq));
 }
@@ -219,56 +180,70 @@ static uint32_t sq_batch(const struct nvme_sq *sq)
 static int sq_fetch(struct nvme *n, const struct nvme_sq *sq, uint32_t count)
 {
 	uint64_t addr = sq->base + sq->head * sizeof(n->sqe[0]);
-	int ret = sv_dma_read(n->dev, addr, n->sqe, count * sizeof(n->sqe[0]));
+	int ret = nvme_bus_read(n, addr, n->sqe, count * sizeof(n->sqe[0]));
 
 	if (ret && ret != -ECANCELED)
 		nvme_fatal(n);
 	return ret;
 }
 
-/* Returns 1 when something was done, 0, or a negative errno. */
-static int sq_run(struct nvme *n, struct nvme_sq *sq)
+/* An aborted event request may have used a place of this batch. */
+static int admin_batch(struct nvme *n, struct nvme_sq *sq, uint32_t count)
 {
-	uint32_t count = sq->live ? sq_batch(sq) : 0;
+	int done = 0;
+
+	while (done < (int)count && nvme_cq_free(sq->cq) && n->budget > 0) {
+		int ret = admin_run(n, sq, &n->sqe[done]);
+
+		if (ret)
+			return ret;
+		done++;
+	}
+	return done;
+}
+
+static int io_batch(struct nvme *n, struct nvme_sq *sq, uint32_t count)
+{
+	uint32_t done = 0;
+	int ret = 1;
+
+	while (ret > 0 && done < count && n->budget > 0) {
+		ret = nvme_io_run(n, sq, &n->sqe[done], count - done);
+		if (ret > 0)
+			done += (uint32_t)ret;
+	}
+	if (ret >= 0)
+		ret = nvme_batch_flush(n);
+	else
+		nvme_batch_forget(n);
+	return ret ? ret : (int)done;
+}
+
+int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max)
+{
+	uint32_t count = sq_batch(sq, max);
+	int done = 0;
 
 	if (!count)
 		return 0;
 	int ret = sq_fetch(n, sq, count);
 
-	/* An aborted event request may have used a place of this batch. */
-	for (uint32_t i = 0; i < count && !ret; i++) {
-		if (!nvme_cq_free(sq->cq) || n->budget <= 0)
-			break;
-		ret = cmd_run(n, sq, &n->sqe[i]);
-	}
-	if (ret == -ECANCELED)
-		return ret;
-	cq_notify(n, sq->cq, sv_irq_mode(n->dev));
-	return ret ? ret : 1;
-}
-
-/* Round robin; a pass that moved much data goes on where it stopped. */
-static int io_queues_run(struct nvme *n)
-{
-	int done = 0;
-
-	for (unsigned int i = 0; i < NVME_IO_QUEUES && n->budget > 0; i++) {
-		int ret = sq_run(n, &n->c.sq[1 + n->turn]);
-
-		if (ret < 0)
-			return ret;
-		done |= ret;
-		n->turn = (n->turn + 1) % NVME_IO_QUEUES;
-	}
-	return done;
+	if (!ret)
+		done = sq->id ? io_batch(n, sq, count)
+			      : admin_batch(n, sq, count);
+	if (ret == -ECANCELED || done == -ECANCELED)
+		return -ECANCELED;
+	nvme_irq_notify(n, sq->cq);
+	return ret ? ret : done;
 }
 
 int nvme_queues_run(struct nvme *n)
 {
 	n->budget = NVME_PASS_BYTES;
 	int events = nvme_events_run(n);
-	int admin = events < 0 ? events : sq_run(n, &n->c.sq[0]);
-	int io = admin < 0 ? admin : io_queues_run(n);
+	int admin =
+		events < 0 ? events : nvme_sq_run(n, &n->c.sq[0], UINT32_MAX);
+	int io = admin < 0 ? admin : nvme_arb_run(n);
 
 	if (io == -ECANCELED)
 		return io;

@@ -7,15 +7,15 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "nvme_priv.h"
 
-#define DEFAULT_SIZE (64ull << 20)
-
-static int fail(struct sv_dev *dev, const char *path, int err)
+static int fail(struct sv_dev *dev, const char *option, const char *path,
+		int err)
 {
-	sv_error(dev, "file=%s: %s", path, strerror(err));
+	sv_error(dev, "%s=%s: %s", option, path, strerror(err));
 	return -err;
 }
 
@@ -38,61 +38,56 @@ static int open_image(struct nvme_store *s, const char *path)
 	return s->fd < 0 ? -errno : 0;
 }
 
-static int open_file(struct nvme_store *s, struct sv_dev *dev, const char *path)
+static int check_size(const struct nvme_store *s, struct sv_dev *dev,
+		      const char *option)
+{
+	if (s->bytes >= NVME_BLOCK_MAX)
+		return 0;
+	sv_error(dev, "%s: %llu bytes, has to be %u at least", option,
+		 (unsigned long long)s->bytes, NVME_BLOCK_MAX);
+	return -EINVAL;
+}
+
+int nvme_store_open(struct nvme_store *s, struct sv_dev *dev,
+		    const char *option, const char *path)
 {
 	struct stat st;
 
 	if (open_image(s, path) || fstat(s->fd, &st))
-		return fail(dev, path, errno);
+		return fail(dev, option, path, errno);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-		sv_error(dev, "file=%s: neither a file nor a block device",
-			 path);
+		sv_error(dev, "%s=%s: neither a file nor a block device",
+			 option, path);
 		return -EINVAL;
 	}
 	off_t end = lseek(s->fd, 0, SEEK_END);
 
 	if (end < 0)
-		return fail(dev, path, errno);
+		return fail(dev, option, path, errno);
 	s->bytes = (uint64_t)end;
-	return 0;
+	return check_size(s, dev, option);
 }
 
-static int open_memory(struct nvme_store *s, struct sv_dev *dev)
+int nvme_store_memory(struct nvme_store *s, struct sv_dev *dev,
+		      const char *option, uint64_t bytes)
 {
-	s->memory = true;
-	s->bytes = DEFAULT_SIZE;
-	int ret = sv_option_size(dev, "size", &s->bytes);
+	void *mem = MAP_FAILED;
 
-	if (ret)
-		return ret;
-	s->fd = memfd_create("softvfio-nvme", MFD_CLOEXEC);
-	if (s->fd >= 0 && s->bytes <= INT64_MAX &&
-	    !ftruncate(s->fd, (off_t)s->bytes))
-		return 0;
-	ret = s->fd >= 0 && s->bytes > INT64_MAX ? EFBIG : errno;
-	sv_error(dev, "size=%llu: %s", (unsigned long long)s->bytes,
-		 strerror(ret));
-	return -ret;
-}
+	s->bytes = bytes;
+	errno = EFBIG;
+	/* costs nothing until written to: what is not reads as zeroes */
+	if (bytes <= INT64_MAX)
+		mem = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mem == MAP_FAILED) {
+		int err = errno;
 
-int nvme_store_open(struct nvme_store *s, struct sv_dev *dev)
-{
-	const char *path = sv_option(dev, "file");
-
-	if (path && sv_option(dev, "size")) {
-		sv_error(dev, "size= is for memory; file=%s has its own size",
-			 path);
-		return -EINVAL;
+		sv_error(dev, "%s=%llu: %s", option, (unsigned long long)bytes,
+			 strerror(err));
+		return -err;
 	}
-	s->read_only = sv_option(dev, "ro");
-	int ret = path ? open_file(s, dev, path) : open_memory(s, dev);
-
-	if (ret || s->bytes >= NVME_BLOCK)
-		return ret;
-	sv_error(dev, "%s%s: %llu bytes, has to be %u at least",
-		 path ? "file=" : "size", path ? path : "",
-		 (unsigned long long)s->bytes, NVME_BLOCK);
-	return -EINVAL;
+	s->mem = mem;
+	return check_size(s, dev, option);
 }
 
 void nvme_store_close(struct nvme_store *s)
@@ -100,53 +95,84 @@ void nvme_store_close(struct nvme_store *s)
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
+	if (s->mem)
+		munmap(s->mem, s->bytes ? s->bytes : 1);
+	s->mem = NULL;
+}
+
+/* Forget the first @done bytes; returns how many entries that was. */
+static size_t iov_advance(struct iovec *iov, size_t count, size_t done)
+{
+	size_t i = 0;
+
+	for (; i < count && done >= iov[i].iov_len; i++)
+		done -= iov[i].iov_len;
+	if (i < count) {
+		iov[i].iov_base = (uint8_t *)iov[i].iov_base + done;
+		iov[i].iov_len -= done;
+	}
+	return i;
+}
+
+typedef ssize_t vector_call(int fd, const struct iovec *iov, int count,
+			    off_t off);
+
+/* Until all has been moved; a call that moves nothing means @end. */
+static int file_move(const struct nvme_store *s, vector_call *call, int end,
+		     uint64_t off, struct iovec *iov, size_t count)
+{
+	while (count) {
+		ssize_t n = call(s->fd, iov, (int)count, (off_t)off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : end;
+		size_t used = iov_advance(iov, count, (size_t)n);
+
+		off += (uint64_t)n;
+		iov += used;
+		count -= used;
+	}
+	return 0;
+}
+
+int nvme_store_readv(struct nvme_store *s, uint64_t off, struct iovec *iov,
+		     size_t count)
+{
+	return file_move(s, preadv, -ENODATA, off, iov, count);
+}
+
+int nvme_store_writev(struct nvme_store *s, uint64_t off, struct iovec *iov,
+		      size_t count)
+{
+	return file_move(s, pwritev, -EIO, off, iov, count);
 }
 
 int nvme_store_read(struct nvme_store *s, uint64_t off, void *buf, size_t len)
 {
-	uint8_t *to = buf;
+	struct iovec iov = {buf, len};
 
-	while (len) {
-		ssize_t got = pread(s->fd, to, len, (off_t)off);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (!got)
-			break;
-		to += got;
-		off += (uint64_t)got;
-		len -= (size_t)got;
-	}
-	memset(to, 0, len);
+	if (!s->mem)
+		return nvme_store_readv(s, off, &iov, 1);
+	memcpy(buf, s->mem + off, len);
 	return 0;
 }
 
 int nvme_store_write(struct nvme_store *s, uint64_t off, const void *buf,
 		     size_t len)
 {
-	const uint8_t *from = buf;
+	struct iovec iov = {(void *)(uintptr_t)buf, len};
 
-	while (len) {
-		ssize_t put = pwrite(s->fd, from, len, (off_t)off);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -errno;
-		if (!put)
-			return -EIO;
-		from += put;
-		off += (uint64_t)put;
-		len -= (size_t)put;
-	}
+	if (!s->mem)
+		return nvme_store_writev(s, off, &iov, 1);
+	memcpy(s->mem + off, buf, len);
 	return 0;
 }
 
 int nvme_store_flush(struct nvme_store *s)
 {
-	if (s->memory || s->read_only)
+	if (s->mem || s->read_only)
 		return 0;
 	return fdatasync(s->fd) ? -errno : 0;
 }
@@ -163,16 +189,27 @@ static int change_range(struct nvme_store *s, int mode, uint64_t off,
 	return ret ? -errno : 0;
 }
 
-int nvme_store_zero(struct nvme_store *s, uint64_t off, uint64_t len,
-		    bool discard, void *scratch, size_t size)
+/* Whole pages are given back, what is left of others is cleared. */
+static void memory_zero(struct nvme_store *s, uint64_t off, uint64_t len)
 {
-	int mode = discard || s->memory ? FALLOC_FL_PUNCH_HOLE
-					: FALLOC_FL_ZERO_RANGE;
+	uint64_t end = off + len;
+	uint64_t first = (off + NVME_PAGE - 1) & ~(uint64_t)(NVME_PAGE - 1);
+	uint64_t last = end & ~(uint64_t)(NVME_PAGE - 1);
+
+	if (first >= last ||
+	    madvise(s->mem + first, last - first, MADV_DONTNEED)) {
+		memset(s->mem + off, 0, len);
+		return;
+	}
+	memset(s->mem + off, 0, first - off);
+	memset(s->mem + last, 0, end - last);
+}
+
+static int write_zeroes(struct nvme_store *s, uint64_t off, uint64_t len,
+			void *scratch, size_t size)
+{
 	int ret = 0;
 
-	/* whatever the reason it failed for, writing will tell */
-	if (!change_range(s, mode, off, len))
-		return 0;
 	if (size > len)
 		size = (size_t)len;
 	memset(scratch, 0, size);
@@ -186,8 +223,27 @@ int nvme_store_zero(struct nvme_store *s, uint64_t off, uint64_t len,
 	return ret;
 }
 
+int nvme_store_zero(struct nvme_store *s, uint64_t off, uint64_t len,
+		    bool discard, void *scratch, size_t size)
+{
+	int mode = discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+
+	if (s->mem) {
+		memory_zero(s, off, len);
+		return 0;
+	}
+	/* whatever the reason it failed for, writing will tell */
+	if (!change_range(s, mode, off, len))
+		return 0;
+	return write_zeroes(s, off, len, scratch, size);
+}
+
 int nvme_store_discard(struct nvme_store *s, uint64_t off, uint64_t len)
 {
+	if (s->mem) {
+		memory_zero(s, off, len);
+		return 0;
+	}
 	int ret = len ? change_range(s, FALLOC_FL_PUNCH_HOLE, off, len) : 0;
 
 	return ret == -EIO ? ret : 0;

@@ -10,8 +10,8 @@
  *
  * Context, for every callback and every function here unless it says
  * otherwise: one thread at a time per device, not always the same thread; no
- * memory_lock held. A callback may block only in sv_dma_read() and
- * sv_dma_write().
+ * memory_lock held. A callback may block only in the sv_dma calls. These may
+ * also be made by threads of the model's own while a callback waits for them.
  */
 #ifndef SOFTVFIO_DEVICE_H
 #define SOFTVFIO_DEVICE_H
@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #define SV_NUM_BARS 6
+#define SV_COUNTERS 16
 
 struct sv_dev; /* one function, owned by the core */
 
@@ -129,6 +130,9 @@ enum sv_reset {
  * @summary:    one line for `softvfio devices`
  * @options:    the model's own options, ended by a NULL name; or NULL
  * @shape:      default shape; the user's options are laid over it
+ * @counters:   names of what the model counts with sv_count(), at most
+ *		SV_COUNTERS, ended by NULL; or NULL. `softvfio ls --stats`
+ *		shows them.
  * @state_size: bytes of zeroed state, see sv_state()
  * @polled:     run() has to look at BAR memory even when nobody kicked it
  *
@@ -153,6 +157,7 @@ struct sv_dev_ops {
 	const char *summary;
 	const struct sv_option *options;
 	struct sv_shape shape;
+	const char *const *counters;
 	size_t state_size;
 	bool polled;
 
@@ -229,6 +234,73 @@ int sv_dma_read(struct sv_dev *dev, uint64_t iova, void *buf, size_t len);
 int sv_dma_write(struct sv_dev *dev, uint64_t iova, const void *buf,
 		 size_t len);
 
+/**
+ * struct sv_dma - One bus access of several
+ * @iova:  bus address
+ * @buf:   the model's side
+ * @len:   bytes; 0 is a no-op
+ * @write: program memory is written; else read
+ */
+struct sv_dma {
+	uint64_t iova;
+	void *buf;
+	size_t len;
+	bool write;
+};
+
+/**
+ * sv_dma_many() - Several accesses, in this order
+ * @list:     the accesses; what one of them writes, later ones find
+ * @ret_done: on -EIO, how many were made before the one that failed; those
+ *	      behind it were not begun
+ *
+ * Cheaper than one call for each: the program's mappings are looked up
+ * together, and private memory is reached with one hand-over for up to 64 KiB.
+ *
+ * A program sees what is written by one access only after what was written by
+ * those before it, so a completion may follow its data in one list.
+ *
+ * Return: as sv_dma_read() and sv_dma_write().
+ */
+int sv_dma_many(struct sv_dev *dev, const struct sv_dma *list, size_t n,
+		size_t *ret_done);
+
+#define SV_DMA_HOLD 8 /* mappings of the program that one transfer may touch */
+
+/** struct sv_dma_hold - Program memory being held, see sv_dma_map() */
+struct sv_dma_hold {
+	void *opaque[SV_DMA_HOLD];
+	unsigned int n;
+};
+
+struct iovec;
+
+/**
+ * sv_dma_map() - Hold program memory for system calls that move data to or from
+ * it without a copy in between
+ * @list: addresses and lengths, none 0; all in the same direction, and @buf
+ *	  is not looked at
+ * @iov:  room for @max; filled from the start
+ * @hold: to be released with sv_dma_unmap() after a positive return
+ *
+ * Checked and counted like any other access. The pages stay where they are
+ * until they are released, and an unmap by the program waits for that, so keep
+ * it to one transfer. They are for the kernel alone: a program may cut off its
+ * file at any moment, which a system call answers with EFAULT and a load or
+ * store of our own with a crash.
+ *
+ * Return: how many entries of @iov were filled; 0 this memory cannot be
+ * pointed at, use sv_dma_many(); -EIO as sv_dma_read().
+ */
+int sv_dma_map(struct sv_dev *dev, const struct sv_dma *list, size_t n,
+	       struct iovec *iov, size_t max, struct sv_dma_hold *hold);
+
+/**
+ * sv_dma_unmap() - The transfer has ended
+ * @gone: a system call said EFAULT: counted and reported as a DMA that missed
+ */
+void sv_dma_unmap(struct sv_dev *dev, struct sv_dma_hold *hold, bool gone);
+
 /** enum sv_irq_mode - Which kind of interrupt the program has enabled */
 enum sv_irq_mode { SV_IRQ_NONE, SV_IRQ_INTX, SV_IRQ_MSI, SV_IRQ_MSIX };
 
@@ -250,6 +322,12 @@ void sv_irq_raise(struct sv_dev *dev, unsigned int vector);
  * Context: any thread; never blocks.
  */
 void sv_irq_level(struct sv_dev *dev, bool asserted);
+
+/**
+ * sv_count() - Add to a counter of the model's, see struct sv_dev_ops
+ * @counter: its place in the list of their names
+ */
+void sv_count(struct sv_dev *dev, unsigned int counter, uint64_t n);
 
 /** sv_kick() - Have run() called soon. Context: any thread; never blocks. */
 void sv_kick(struct sv_dev *dev);

@@ -202,7 +202,7 @@ def test_own_failure_of_run_is_125_and_one_line(box, args, said):
 @pytest.mark.parametrize("args, said", [
     ([], "run, serve, ls, why"),
     (["nosuch"], "no subcommand 'nosuch'; there are: run, serve"),
-    (["ls", "--nosuch"], "there are: --instance, --json, --help"),
+    (["ls", "--nosuch"], "there are: --instance, --json, --stats, --help"),
     (["ls", "surplus"], "'surplus' is not understood"),
     (["why", "-n", "many"], "is not a number"),
     (["why", "-n"], "needs its argument, N"),
@@ -662,6 +662,17 @@ def test_ls_shows_devices_users_and_containers(box):
     everything = json.loads(box.run("ls", "--json", check=0).stdout)
     assert everything == {"instances": [{**LS, "instance": "b"},
                                         {**LS, "instance": "default"}]}
+
+
+@needs_stub
+def test_ls_shows_counters(box):
+    device = {"bdf": "0000:01:00.0", "model": "nvme",
+              "stats": {"model": {"commands": 5}, "dma_bytes": 4096}}
+    box.serve(STUB_LS=json.dumps({"devices": [device], "containers": []}))
+    lines = box.run("ls", "--stats", check=0).stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["default", "0000:01:00.0", "nvme"], ["commands", "5"],
+        ["dma_bytes", "4096"]]
 
 
 def test_ls_without_instances(box):

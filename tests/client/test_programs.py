@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Debian's own programs, unmodified, with every byte compared."""
+import json
 import os
 import re
 import shutil
@@ -69,14 +70,109 @@ def test_qemu_io_reads_back_what_it_wrote(user):
     assert disk.read_bytes() == want
 
 
-def test_qemu_img_bench_runs_at_depth(user):
+@pytest.mark.parametrize("threads", [1, 4])
+def test_qemu_img_bench_runs_at_depth(user, threads):
     need("qemu-img", "qemu-utils")
     for extra in ([], ["-w"]):
         status, out, err = user.softvfio(
-            "run", "-d", "nvme,size=64M", "--", "qemu-img", "bench", "-f",
-            "raw", "-c", "5000", "-d", "32", "-s", "4096", *extra, NVME)
+            "run", "-d", f"nvme,size=64M,threads={threads}", "--", "qemu-img",
+            "bench", "-f", "raw", "-c", "5000", "-d", "32", "-s", "4096",
+            *extra, NVME)
         assert status == 0, out + err
         assert "Run completed" in out
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_qemu_img_converts_there_and_back(user, threads):
+    """qcow2, in at depth and out again, and compared on the way."""
+    need("qemu-img", "qemu-utils")
+    disk = image(user, "plain.img", 16 * MIB)
+    image(user, "disk.img", 16 * MIB)
+    status, out, err = user.softvfio(
+        "run", "-d", f"nvme,file=disk.img,threads={threads}", "--", "sh", "-ec",
+        "qemu-img convert -f raw -O qcow2 plain.img in.qcow2;"
+        "qemu-img convert -n -m 16 -W -f qcow2 -O raw in.qcow2 " + NVME + ";"
+        "qemu-img compare -f qcow2 -F raw in.qcow2 " + NVME + ";"
+        "qemu-img convert -m 16 -W -f raw -O qcow2 " + NVME + " out.qcow2;"
+        "qemu-img compare -f qcow2 -F qcow2 in.qcow2 out.qcow2;"
+        "qemu-img convert -f qcow2 -O raw out.qcow2 out.img")
+    assert status == 0, out + err
+    assert out.count("Images are identical.") == 2
+    assert same(disk, user.dir / "out.img")
+    assert same(disk, user.dir / "disk.img")
+
+
+def test_qemu_img_compare_finds_the_byte_that_differs(user):
+    need("qemu-img", "qemu-utils")
+    disk = image(user, "disk.img", 4 * MIB)
+    other = bytearray(disk.read_bytes())
+    other[3 * MIB + 5] ^= 1
+    (user.dir / "other.img").write_bytes(other)
+    status, out, err = user.softvfio(
+        "run", "-d", "nvme,file=disk.img", "--", "qemu-img", "compare", "-f",
+        "raw", "-F", "raw", "other.img", NVME)
+    assert status == 1, out + err
+    assert "Content mismatch at offset 3145728!" in out
+
+
+def test_qemu_io_discards_and_writes_zeroes(user):
+    need("qemu-io", "qemu-utils")
+    disk = image(user, "disk.img", 8 * MIB)
+    want = bytearray(disk.read_bytes())
+    blocks = os.stat(disk).st_blocks
+    status, out, err = user.softvfio(
+        "run", "-d", "nvme,file=disk.img", "--", "qemu-io", "-f", "raw",
+        "-d", "unmap", "-c", "discard 1M 1M", "-c", "read -P 0 1M 1M",
+        "-c", "write -z 3M 64k", "-c", "read -P 0 3M 64k",
+        "-c", "write -z -u 5M 512k", "-c", "read -P 0 5M 512k",
+        "-c", "write -z 7168k 512", "-c", "write -P 0xa5 1536k 4k",
+        "-c", "read -P 0xa5 1536k 4k", "-c", "flush", NVME)
+    assert status == 0, out + err
+    assert "verification failed" not in out + err
+    for start, size in ((MIB, MIB), (3 * MIB, 64 << 10), (5 * MIB, 512 << 10),
+                        (7 * MIB, 512)):
+        want[start:start + size] = bytes(size)
+    want[MIB + MIB // 2:MIB + MIB // 2 + 4096] = b"\xa5" * 4096
+    assert disk.read_bytes() == want
+    # what was discarded takes no room any more; half a megabyte at least
+    assert os.stat(disk).st_blocks < blocks - 1024
+
+
+def test_qemu_io_is_told_that_the_storage_is_read_only(user):
+    need("qemu-io", "qemu-utils")
+    disk = image(user, "disk.img", MIB)
+    before = disk.read_bytes()
+    status, out, err = user.softvfio(
+        "run", "-d", "nvme,file=disk.img,ro", "--", "qemu-io", "-f", "raw",
+        "-c", "write -P 1 0 4k", NVME)
+    assert "write failed" in out + err
+    assert disk.read_bytes() == before
+
+
+def test_an_image_at_its_size_limit_is_an_error_and_no_more(user):
+    need("qemu-io", "qemu-utils")
+    image(user, "disk.img", 4 * MIB)
+    status, out, err = user.softvfio(
+        "run", "-d", "nvme,file=disk.img", "--", "qemu-io", "-f", "raw",
+        "-c", "write -P 1 2M 4k", "-c", "write -P 1 0 4k", "-c",
+        "read -P 1 0 4k", NVME,
+        before=("sh", "-c", 'ulimit -f 2048; exec "$@"', "sh"))
+    assert (out + err).count("write failed") == 1
+    assert "wrote 4096/4096 bytes at offset 0" in out
+    assert "verification failed" not in out + err
+
+
+def test_nvme_perf_drives_the_controller(user):
+    """The example, with each kind of memory, over one page and over a list."""
+    perf = user.bring(support.BUILD / "examples" / "nvme-perf")
+    for memory in ("file", "mem"):
+        for size, extra in ((512, []), (4096, ["-w"]), (131072, [])):
+            status, out, err = user.softvfio(
+                "run", "-d", "nvme,size=8M", "--", str(perf), "-j", "-t", "0.05",
+                "-q", "8", "-m", memory, "-s", str(size), *extra,
+                "0000:01:00.0")
+            assert (status, err) == (0, ""), out + err
+            assert json.loads(out)["commands"] > 0
 
 
 def test_lspci_shows_both_devices_in_full_with_names(user):

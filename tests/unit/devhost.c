@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "devhost.h"
 
@@ -35,6 +36,9 @@ struct sv_dev {
 	uint64_t fail_first; /* no DMA fails while first > last */
 	uint64_t fail_last;
 	bool in_burst;
+	bool no_map;
+	uint64_t counter[SV_COUNTERS];
+	atomic_uint held; /* by sv_dma_map() */
 	/* any thread may raise an interrupt or kick */
 	atomic_int irq_mode;
 	atomic_uint irqs[VECTORS];
@@ -183,6 +187,53 @@ int sv_dma_write(struct sv_dev *dev, uint64_t iova, const void *buf, size_t len)
 		return -EIO;
 	memcpy(to, buf, len);
 	return 0;
+}
+
+int sv_dma_many(struct sv_dev *dev, const struct sv_dma *list, size_t n,
+		size_t *ret_done)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct sv_dma *d = &list[i];
+		int ret = d->write ? sv_dma_write(dev, d->iova, d->buf, d->len)
+				   : sv_dma_read(dev, d->iova, d->buf, d->len);
+
+		if (ret) {
+			*ret_done = i;
+			return ret;
+		}
+	}
+	return 0;
+}
+
+int sv_dma_map(struct sv_dev *dev, const struct sv_dma *list, size_t n,
+	       struct iovec *iov, size_t max, struct sv_dma_hold *hold)
+{
+	if (dev->no_map || n > max)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		assert(list[i].len && list[i].write == list[0].write);
+		iov[i].iov_base = dma_target(dev, list[i].iova, list[i].len);
+		iov[i].iov_len = list[i].len;
+		if (!iov[i].iov_base)
+			return -EIO;
+	}
+	hold->n = 1;
+	atomic_fetch_add(&dev->held, 1);
+	return (int)n;
+}
+
+void sv_dma_unmap(struct sv_dev *dev, struct sv_dma_hold *hold, bool gone)
+{
+	(void)gone;
+	assert(hold->n == 1);
+	hold->n = 0;
+	atomic_fetch_sub(&dev->held, 1);
+}
+
+void sv_count(struct sv_dev *dev, unsigned int counter, uint64_t n)
+{
+	assert(counter < SV_COUNTERS && dev->ops->counters);
+	dev->counter[counter] += n;
 }
 
 enum sv_irq_mode sv_irq_mode(struct sv_dev *dev)
@@ -388,7 +439,7 @@ unsigned int devhost_run(struct devhost *h)
 	while (wanted && busy < RUNS_MAX) {
 		bool more = dev->ops->run(dev);
 
-		assert(!dev->in_burst);
+		assert(!dev->in_burst && !atomic_load(&dev->held));
 		busy += more;
 		wanted = atomic_exchange(&dev->kicked, false) || more;
 	}
@@ -425,4 +476,20 @@ void devhost_fail_dma(struct devhost *h, uint64_t first, uint64_t last)
 {
 	h->dev.fail_first = first;
 	h->dev.fail_last = last;
+}
+
+void devhost_refuse_map(struct devhost *h, bool refuse)
+{
+	h->dev.no_map = refuse;
+}
+
+uint64_t devhost_counter(struct devhost *h, const char *name)
+{
+	const char *const *names = h->dev.ops->counters;
+
+	for (unsigned int i = 0; names && names[i]; i++)
+		if (!strcmp(names[i], name))
+			return h->dev.counter[i];
+	assert(!"no such counter");
+	return 0;
 }

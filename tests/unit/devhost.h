@@ -46,4 +46,10 @@ bool devhost_intx(struct devhost *h);
  * when first > last */
 void devhost_fail_dma(struct devhost *h, uint64_t first, uint64_t last);
 
+/** devhost_refuse_map() - sv_dma_map() answers 0, as for private memory */
+void devhost_refuse_map(struct devhost *h, bool refuse);
+
+/** devhost_counter() - what the model has counted under @name */
+uint64_t devhost_counter(struct devhost *h, const char *name);
+
 #endif

@@ -140,20 +140,32 @@ void disable(struct rig *r)
 
 void fill_image(int fd)
 {
-	uint8_t *p = malloc(IMAGE_SIZE);
+	static uint8_t *p; /* made once: it takes longer than most tests */
 
-	assert_non_null(p);
-	for (uint32_t i = 0; i < IMAGE_SIZE; i++)
-		p[i] = pattern(i, 1);
+	if (!p) {
+		p = malloc(IMAGE_SIZE);
+		assert_non_null(p);
+		for (uint32_t i = 0; i < IMAGE_SIZE; i++)
+			p[i] = pattern(i, 1);
+	}
 	assert_int_equal(pwrite(fd, p, IMAGE_SIZE, 0), IMAGE_SIZE);
-	free(p);
 }
 
 struct rig *rig_new(const char *option)
 {
-	static char file[64];
-	const char *options[] = {file, option, NULL};
+	return rig_with((const char *[]){option, NULL});
+}
+
+struct rig *rig_with(const char *const *more)
+{
+	char file[64];
+	const char *options[RIG_OPTIONS + 2] = {file};
 	struct rig *r = calloc(1, sizeof(*r));
+
+	for (size_t i = 0; more[i]; i++) {
+		assert_true(i < RIG_OPTIONS);
+		options[1 + i] = more[i];
+	}
 
 	assert_non_null(r);
 	r->image = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -193,6 +205,15 @@ int teardown(void **state)
 	return 0;
 }
 
+struct rig *rig_ready(const char *const *more)
+{
+	struct rig *r = rig_with(more);
+
+	enable(r);
+	make_io_queues(r, IO_SIZE, IO_SIZE);
+	return r;
+}
+
 uint8_t *identify(struct rig *r, uint32_t cns, uint32_t nsid)
 {
 	uint8_t *buf = devhost_ram(r->h) + BUF;
@@ -213,10 +234,45 @@ uint32_t le(const uint8_t *p, unsigned int bytes)
 	return val;
 }
 
+struct nvme_cqe get_feature(struct rig *r, uint32_t id, uint32_t cdw11)
+{
+	return command(r, &r->admin,
+		       (struct nvme_sqe){.opcode = NVME_ADM_GET_FEATURES,
+					 .nsid = (id & 0xff) == 5,
+					 .cdw10 = id,
+					 .cdw11 = cdw11});
+}
+
+uint16_t request_event(struct rig *r)
+{
+	uint16_t cid =
+		submit(r, &r->admin,
+		       (struct nvme_sqe){.opcode = NVME_ADM_ASYNC_EVENT});
+	struct nvme_cqe cqe;
+
+	ring_sq(r, &r->admin);
+	devhost_run(r->h);
+	assert_false(reap(r, &r->admin, &cqe));
+	return cid;
+}
+
+void expect_event(struct rig *r, uint16_t cid, uint32_t result)
+{
+	struct nvme_cqe cqe;
+
+	devhost_run(r->h);
+	assert_true(reap(r, &r->admin, &cqe));
+	ring_cq(r, &r->admin);
+	assert_int_equal(cqe.cid, cid);
+	assert_int_equal(status_of(cqe), 0);
+	assert_int_equal(cqe.result, result);
+}
+
 int set_feature(struct rig *r, uint32_t id, uint32_t cdw11)
 {
-	return admin_status(r, .opcode = NVME_ADM_SET_FEATURES, .nsid = id == 5,
-			    .cdw10 = id, .cdw11 = cdw11);
+	return admin_status(r, .opcode = NVME_ADM_SET_FEATURES,
+			    .nsid = (id & 0xff) == 5, .cdw10 = id,
+			    .cdw11 = cdw11);
 }
 
 int get_log(struct rig *r, uint32_t id, uint32_t bytes, uint64_t off)

@@ -34,6 +34,8 @@
 #define BUF	   0x100000u
 #define DATA	   0x200000u
 
+#define RIG_OPTIONS 6u
+
 #define ADMIN_SIZE 32u
 #define IO_SIZE	   64u
 
@@ -60,6 +62,10 @@ struct rig {
 uint8_t pattern(uint64_t i, uint32_t seed);
 /** rig_new() - A rig on an image of IMAGE_SIZE and a bit; @option or NULL */
 struct rig *rig_new(const char *option);
+/** rig_with() - The same with up to RIG_OPTIONS options, ended by NULL */
+struct rig *rig_with(const char *const *more);
+/** rig_ready() - And with queue pair 1 */
+struct rig *rig_ready(const char *const *more);
 /* For cmocka: powered on; with queue pair 1; and the end of it */
 int setup(void **state);
 int setup_ready(void **state);
@@ -103,10 +109,16 @@ void make_io_queues(struct rig *r, uint32_t sq_size, uint32_t cq_size);
 /** identify() - Returns the data, in program memory at BUF */
 uint8_t *identify(struct rig *r, uint32_t cns, uint32_t nsid);
 /* These return the status of the command. */
+struct nvme_cqe get_feature(struct rig *r, uint32_t id, uint32_t cdw11);
 int set_feature(struct rig *r, uint32_t id, uint32_t cdw11);
 int get_log(struct rig *r, uint32_t id, uint32_t bytes, uint64_t off);
 /** le() - A little endian number of @bytes bytes, 4 at most */
 uint32_t le(const uint8_t *p, unsigned int bytes);
+
+/** request_event() - Leave a request; returns its command identifier */
+uint16_t request_event(struct rig *r);
+/** expect_event() - The request @cid is completed now, with @result */
+void expect_event(struct rig *r, uint16_t cid, uint32_t result);
 
 /** put_entry() - Write a PRP entry into program memory */
 void put_entry(struct rig *r, uint64_t at, uint64_t entry);

@@ -9,11 +9,29 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "tests/unit/nvme_rig.h"
 
 #define GARBAGE_ROUNDS 5000 /* a second or two with sanitizers */
+
+#define CMB_BASE 0x40000000u /* behind program memory */
+#define CMB_SIZE 0x10000u
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_now);
+
+/* Time flies, so that no interrupt is coalesced for long. */
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_now)
+{
+	static uint64_t now_ms;
+
+	(void)clock;
+	now_ms++;
+	ret_now->tv_sec = (time_t)(now_ms / 1000);
+	ret_now->tv_nsec = (long)(now_ms % 1000) * 1000000;
+	return 0;
+}
 
 static uint64_t random_next(uint64_t *s)
 {
@@ -38,6 +56,7 @@ static uint64_t random_addr(uint64_t *s)
 	case 3:
 		return r & (DEVHOST_RAM - 1) & ~7ull;
 	case 4:
+		return CMB_BASE + (r & (2 * CMB_SIZE - 1) & ~0x1ffull);
 	case 5:
 		/* a list whose end is near */
 		return (r & (DEVHOST_RAM - PAGE)) |
@@ -58,10 +77,11 @@ static uint32_t random_field(uint64_t *s, uint32_t likely)
 static void random_entry(uint64_t *s, struct nvme_sqe *sqe)
 {
 	static const uint32_t nsid[] = {1, 1, 1, 1, 1, 0, NVME_NSID_ALL, 2};
+	static const uint8_t rare[] = {NVME_ADM_DBBUF, NVME_ADM_FORMAT, 0xc0};
 	uint64_t r = random_next(s);
 
 	*sqe = (struct nvme_sqe){
-		.opcode = r & 15,
+		.opcode = r & 0x3f0000 ? r & 15 : rare[(r & 15) % 3],
 		.flags = r & 0xf00 ? 0 : (uint8_t)(r >> 32),
 		.cid = (uint16_t)(r >> 16),
 		.nsid = random_field(s, nsid[r >> 40 & 7]),
@@ -118,7 +138,7 @@ static void random_registers(struct rig *r, uint64_t *s)
 
 	switch (x >> 59) {
 	case 0:
-		wr(r, (uint32_t)x & 0x3c, (uint32_t)random_next(s));
+		wr(r, (uint32_t)x & 0x7c, (uint32_t)random_next(s));
 		break;
 	case 1:
 		wr(r, NVME_REG_CC, (uint32_t)(x >> 20) & 0xffffff);
@@ -128,6 +148,9 @@ static void random_registers(struct rig *r, uint64_t *s)
 		break;
 	case 3:
 		devhost_set_irq_mode(r->h, (enum sv_irq_mode)(x >> 8 & 3));
+		break;
+	case 5:
+		devhost_write(r->h, 0, NVME_REG_CMBMSC, CMB_BASE | 3, 8);
 		break;
 	case 4:
 		devhost_fail_dma(r->h, x & 0xffffff, x >> 24 & 0xffffff);
@@ -178,7 +201,8 @@ static void revive_queues(struct rig *r)
 
 static void nvme_survives_garbage(void **state)
 {
-	static const char *const options[] = {"size=3M", NULL};
+	static const char *const options[] = {"size=3M", "ns2=1M", "cmb=64K",
+					      NULL};
 	struct rig r = {.h = devhost_new(&nvme_ops, options)};
 	uint64_t seed = 0x5eed5eed5eed5eedull;
 

@@ -332,20 +332,22 @@ static void storage_errors(void **state)
 {
 	struct rig *r = *state;
 
-	/* shorter than it was: zeroes */
-	assert_int_equal(ftruncate(r->image, 100), 0);
-	assert_int_equal(io_status(r, .opcode = NVME_IO_READ, .prp1 = BUF), 0);
-	assert_int_equal(devhost_ram(r->h)[BUF + 99], pattern(99, 1));
-	assert_int_equal(devhost_ram(r->h)[BUF + 100], 0);
-	assert_int_equal(devhost_ram(r->h)[BUF + 511], 0);
+	/* shorter than it was: what was there is lost */
+	assert_int_equal(ftruncate(r->image, 2 * BLOCK + 100), 0);
+	assert_int_equal(
+		io_status(r, .opcode = NVME_IO_READ, .prp1 = BUF, .cdw10 = 1),
+		0);
+	assert_int_equal(
+		io_status(r, .opcode = NVME_IO_READ, .prp1 = BUF, .cdw10 = 2),
+		NVME_SC_READ_ERROR);
 	/* and now it cannot be written any more */
 	assert_int_equal(fcntl(r->image, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	assert_int_equal(io_status(r, .opcode = NVME_IO_WRITE, .prp1 = BUF),
-			 NVME_SC_WRITE_FAULT);
+			 NVME_SC_WRITE_PROTECTED | DNR);
 	assert_int_equal(io_status(r, .opcode = NVME_IO_WRITE_ZEROES),
-			 NVME_SC_WRITE_FAULT);
+			 NVME_SC_WRITE_PROTECTED | DNR);
 	assert_int_equal(get_log(r, NVME_LOG_SMART, 512, 0), 0);
-	assert_int_equal(le(devhost_ram(r->h) + BUF + 160, 4), 2);
+	assert_int_equal(le(devhost_ram(r->h) + BUF + 160, 4), 1);
 }
 
 static void read_only_refuses_writes(void **state)
