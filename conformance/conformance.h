@@ -43,6 +43,8 @@ struct area {
 
 /* One per file area_*.c, listed in main.c. */
 void area_container(void);
+void area_device(void);
+void area_config(void);
 
 /* case.c: running */
 

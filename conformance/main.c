@@ -15,6 +15,8 @@
  */
 static const struct area areas[] = {
 	{"container", area_container},
+	{"device", area_device},
+	{"config", area_config},
 };
 
 static const struct area *area_find(const char *name)
