@@ -45,6 +45,7 @@ struct area {
 void area_container(void);
 void area_device(void);
 void area_config(void);
+void area_irq(void);
 
 /* case.c: running */
 

@@ -17,6 +17,7 @@ static const struct area areas[] = {
 	{"container", area_container},
 	{"device", area_device},
 	{"config", area_config},
+	{"irq", area_irq},
 };
 
 static const struct area *area_find(const char *name)
