@@ -43,6 +43,7 @@ struct area {
 
 /* One per file area_*.c, listed in main.c. */
 void area_container(void);
+void area_group(void);
 void area_device(void);
 void area_config(void);
 void area_irq(void);
@@ -141,6 +142,23 @@ void *anon(size_t size); /* private, zeroed */
 void *nowhere(void);	 /* a page that can't be touched */
 void *edge(size_t size); /* @size bytes, FILLed, before such a page */
 int memfd(size_t size);
+
+/* files.c: any file */
+
+/** struct fd_kind - A descriptor that a call does not want; NULL name ends */
+struct fd_kind {
+	const char *name;
+	int (*make)(void); /* in the case; may be a number that is not open */
+};
+extern const struct fd_kind fd_kinds[];
+
+/** run_ioctl() - A case that is one ioctl with a plain argument: NAME.ARG */
+void run_ioctl(const int *fd, unsigned long cmd, unsigned long arg,
+	       const char *name);
+/** sweep_numbers() - All numbers of VFIO and some others, without argument */
+void sweep_numbers(const char *name, const int *fd);
+/** sweep_file() - stat, read, write, mmap, poll, lseek ... */
+void sweep_file(const char *name, const int *fd);
 
 /* sweep.c: the same questions to each ioctl */
 

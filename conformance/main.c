@@ -15,6 +15,7 @@
  */
 static const struct area areas[] = {
 	{"container", area_container},
+	{"group", area_group},
 	{"device", area_device},
 	{"config", area_config},
 	{"irq", area_irq},

@@ -60,16 +60,16 @@ static void run_argsz(const struct request *r, uint32_t argsz)
 
 void sweep_argsz(const struct request *r)
 {
+	const uint32_t odd[] = {1, r->min - 1, r->min + 1, r->size + 1};
+	static const uint32_t far[] = {ROOM, PAGE, INT32_MAX, UINT32_MAX};
+
 	for (uint32_t argsz = 0; argsz <= r->size + 8; argsz += 4)
 		run_argsz(r, argsz);
-	run_argsz(r, 1);
-	run_argsz(r, r->min - 1);
-	run_argsz(r, r->min + 1);
-	run_argsz(r, r->size + 1);
-	run_argsz(r, ROOM);
-	run_argsz(r, PAGE);
-	run_argsz(r, INT32_MAX);
-	run_argsz(r, UINT32_MAX);
+	for (size_t i = 0; i < COUNT(odd); i++)
+		if (!i || odd[i] != odd[i - 1])
+			run_argsz(r, odd[i]);
+	for (size_t i = 0; i < COUNT(far); i++)
+		run_argsz(r, far[i]);
 }
 
 static uint32_t good_flags(const struct request *r)
