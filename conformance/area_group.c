@@ -180,7 +180,7 @@ static void say_status(void)
 
 static void set_kind(const void *arg)
 {
-	const struct fd_kind *kind = arg;
+	const struct foreign_fd *kind = arg;
 	int fd = kind->make();
 
 	say_ret(group_join(v.group, fd));
@@ -210,7 +210,7 @@ static void set_container(const char *state)
 
 	snprintf(name, sizeof(name), "%s.set_container", state);
 	sweep_pointers(&r);
-	for (const struct fd_kind *kind = fd_kinds; kind->name; kind++)
+	for (const struct foreign_fd *kind = foreign_fds; kind->name; kind++)
 		run(set_kind, kind, "%s.fd.%s", name, kind->name);
 	run(set_own, &v.container, "%s.fd.own_container", name);
 	run(set_own, &v.group, "%s.fd.own_group", name);

@@ -44,6 +44,9 @@ struct area {
 /* One per file area_*.c, listed in main.c. */
 void area_container(void);
 void area_group(void);
+void area_info(void);
+void area_map(void);
+void area_unmap(void);
 void area_device(void);
 void area_config(void);
 void area_irq(void);
@@ -145,12 +148,12 @@ int memfd(size_t size);
 
 /* files.c: any file */
 
-/** struct fd_kind - A descriptor that a call does not want; NULL name ends */
-struct fd_kind {
+/** struct foreign_fd - A descriptor that a call does not want; NULL name ends */
+struct foreign_fd {
 	const char *name;
 	int (*make)(void); /* in the case; may be a number that is not open */
 };
-extern const struct fd_kind fd_kinds[];
+extern const struct foreign_fd foreign_fds[];
 
 /** run_ioctl() - A case that is one ioctl with a plain argument: NAME.ARG */
 void run_ioctl(const int *fd, unsigned long cmd, unsigned long arg,

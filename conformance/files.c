@@ -104,7 +104,7 @@ static int kind_container_path(void)
 	return open("/dev/vfio/vfio", O_PATH | O_CLOEXEC);
 }
 
-const struct fd_kind fd_kinds[] = {
+const struct foreign_fd foreign_fds[] = {
 	{"minus_one", kind_minus_one},
 	{"minimum", kind_minimum},
 	{"at_fdcwd", kind_at_fdcwd},

@@ -14,11 +14,10 @@
  * have their own files and rows when softvfio has them.
  */
 static const struct area areas[] = {
-	{"container", area_container},
-	{"group", area_group},
-	{"device", area_device},
-	{"config", area_config},
-	{"irq", area_irq},
+	{"container", area_container}, {"group", area_group},
+	{"info", area_info},	       {"map", area_map},
+	{"unmap", area_unmap},	       {"device", area_device},
+	{"config", area_config},       {"irq", area_irq},
 };
 
 static const struct area *area_find(const char *name)
