@@ -50,6 +50,8 @@ void area_unmap(void);
 void area_device(void);
 void area_config(void);
 void area_irq(void);
+void area_region(void);
+void area_mmap(void);
 
 /* case.c: running */
 
