@@ -52,6 +52,8 @@ void area_config(void);
 void area_irq(void);
 void area_region(void);
 void area_mmap(void);
+void area_feature(void);
+void area_edu(void);
 
 /* case.c: running */
 

@@ -24,6 +24,8 @@ static const struct area areas[] = {
 	{"irq", area_irq},
 	{"region", area_region},
 	{"mmap", area_mmap},
+	{"feature", area_feature},
+	{"edu", area_edu},
 };
 
 static const struct area *area_find(const char *name)
