@@ -501,7 +501,10 @@ static void dma_unmapped(const void *arg)
 
 	say("beside=%d", from_device(IOVA + PAGE, 64));
 	say("memory=%s", holds(p, 64));
-	say("hit=%d", to_device(IOVA, 64) && from_device(IOVA, 64));
+	pattern(p, 64);
+	say("to_device=%d", to_device(IOVA, 64));
+	memset(p, FILL, PAGE);
+	say("from_device=%d", from_device(IOVA, 64));
 	say("memory=%s", holds(p, 64));
 }
 
@@ -530,7 +533,7 @@ static void dma_read_only(const void *arg)
 	say("memory=%s", holds(p, 64));
 	say("to_device=%d", to_device(IOVA, 64));
 	dma_unmap();
-	p = fill_memory(VFIO_DMA_MAP_FLAG_WRITE);
+	p = dma_memory(PAGE, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
 	say("back=%d", from_device(IOVA, 64));
 	say("memory=%s", holds(p, 64));
 }
