@@ -18,14 +18,8 @@ static const struct area areas[] = {
 	{"info", area_info},	       {"map", area_map},
 	{"unmap", area_unmap},	       {"device", area_device},
 	{"config", area_config},       {"irq", area_irq},
-	{"container", area_container},
-	{"device", area_device},
-	{"config", area_config},
-	{"irq", area_irq},
-	{"region", area_region},
-	{"mmap", area_mmap},
-	{"feature", area_feature},
-	{"edu", area_edu},
+	{"region", area_region},       {"mmap", area_mmap},
+	{"feature", area_feature},     {"edu", area_edu},
 };
 
 static const struct area *area_find(const char *name)
