@@ -7,7 +7,6 @@
 #include <linux/pci_regs.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 
 #include "conformance/device.h"
 
@@ -193,36 +192,14 @@ static void each_number(void)
 
 /* Another file in place of the device's */
 
-static int kind_container(void)
-{
-	return v.container;
-}
-
 static int kind_group(void)
 {
 	return v.group;
 }
 
-static int kind_null(void)
+static int kind_attached(void)
 {
-	return open("/dev/null", O_RDWR | O_CLOEXEC);
-}
-
-static int kind_pipe(void)
-{
-	int fds[2];
-
-	return pipe2(fds, O_CLOEXEC) ? -1 : fds[0];
-}
-
-static int kind_eventfd(void)
-{
-	return event_new();
-}
-
-static int kind_memfd(void)
-{
-	return memfd(PAGE);
+	return v.container;
 }
 
 static int kind_dup(void)
@@ -230,29 +207,11 @@ static int kind_dup(void)
 	return fcntl(v.device, F_DUPFD_CLOEXEC, 100);
 }
 
-static int kind_closed(void)
-{
-	return 1000;
-}
-
-static int kind_minus_one(void)
-{
-	return -1;
-}
-
-static const struct {
-	const char *name;
-	int (*open)(void);
-} kinds[] = {
-	{"container", kind_container},
+static const struct foreign_fd own_fds[] = {
 	{"group", kind_group},
-	{"null", kind_null},
-	{"pipe", kind_pipe},
-	{"eventfd", kind_eventfd},
-	{"memfd", kind_memfd},
+	{"attached", kind_attached},
 	{"dup", kind_dup},
-	{"closed", kind_closed},
-	{"minus_one", kind_minus_one},
+	{NULL, NULL},
 };
 
 static const struct {
@@ -268,7 +227,7 @@ static const struct {
 };
 
 struct of_kind {
-	size_t kind;
+	const struct foreign_fd *kind;
 	size_t call;
 };
 
@@ -276,29 +235,17 @@ static void of_kind(const void *arg)
 {
 	const struct of_kind *k = arg;
 	uint32_t buf[64] = {calls[k->call].size};
-	int fd = kinds[k->kind].open();
+	int fd = k->kind->make();
 
 	say_ret(ioctl(fd, calls[k->call].cmd, buf));
 }
 
-static void kind_pread(const void *arg)
+static void each_kind(const struct foreign_fd *kind)
 {
-	const size_t *kind = arg;
-	uint32_t val = 0;
-	int fd = kinds[*kind].open();
-
-	/* a pipe or eventfd would wait, and a file has something to say */
-	say_ret(pread(fd, &val, sizeof(val), (off_t)CONFIG));
-}
-
-static void each_kind(void)
-{
-	for (size_t kind = 0; kind < COUNT(kinds); kind++) {
+	for (; kind->name; kind++)
 		for (size_t call = 0; call < COUNT(calls); call++)
 			run(of_kind, &(struct of_kind){kind, call},
-			    "kind.%s.%s", kinds[kind].name, calls[call].name);
-		run(kind_pread, &kind, "kind.%s.pread", kinds[kind].name);
-	}
+			    "kind.%s.%s", kind->name, calls[call].name);
 }
 
 /* The file */
@@ -332,22 +279,6 @@ static void file_flags(const void *arg)
 	say("access=%#x", (unsigned int)fcntl(v.device, F_GETFL) & O_ACCMODE);
 }
 
-static void file_truncate(const void *arg)
-{
-	say_ret(ftruncate(v.device, PAGE));
-}
-
-static void file_sync(const void *arg)
-{
-	say_step("fsync", fsync(v.device));
-	say_step("fdatasync", fdatasync(v.device));
-}
-
-static void file_allocate(const void *arg)
-{
-	say_ret(fallocate(v.device, 0, 0, PAGE));
-}
-
 static void file_directory(const void *arg)
 {
 	say_step("fchdir", fchdir(v.device));
@@ -365,11 +296,9 @@ static void each_file(void)
 		run(file_poll, &polled[i], "file.poll.%#x", polled[i]);
 	for (size_t i = 0; i < COUNT(whence); i++)
 		run(file_seek, &whence[i], "file.lseek.%d", whence[i]);
+	sweep_file("of", &v.device);
 	run(file_link, NULL, "file.link");
 	run(file_flags, NULL, "file.flags");
-	run(file_truncate, NULL, "file.ftruncate");
-	run(file_sync, NULL, "file.sync");
-	run(file_allocate, NULL, "file.fallocate");
 	run(file_directory, NULL, "file.directory");
 }
 
@@ -553,7 +482,8 @@ void area_device(void)
 	fixture_open(&v, "edu", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
 	each_sweep();
 	each_number();
-	each_kind();
+	each_kind(foreign_fds);
+	each_kind(own_fds);
 	each_file();
 	run_after(after);
 	run(second_open, NULL, "second_open");

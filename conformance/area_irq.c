@@ -295,19 +295,9 @@ static void each_place(void)
 
 /* Descriptors in place of an eventfd */
 
-static int fd_minus_one(void)
-{
-	return -1;
-}
-
 static int fd_minus_two(void)
 {
 	return -2;
-}
-
-static int fd_lowest(void)
-{
-	return INT32_MIN;
 }
 
 static int fd_closed(void)
@@ -327,19 +317,9 @@ static int fd_pipe(void)
 	return pipe2(fds, O_CLOEXEC) ? -1 : fds[1];
 }
 
-static int fd_memfd(void)
-{
-	return memfd(PAGE);
-}
-
 static int fd_device(void)
 {
 	return v.device;
-}
-
-static int fd_eventfd(void)
-{
-	return event_new();
 }
 
 static int fd_semaphore(void)
@@ -352,34 +332,23 @@ static int fd_blocking(void)
 	return eventfd(0, EFD_CLOEXEC);
 }
 
-static int fd_path(void)
-{
-	return open("/dev/null", O_PATH | O_CLOEXEC);
-}
-
-static const struct {
-	const char *name;
-	int (*fd)(void);
-} fd_kinds[] = {
-	{"minus_one", fd_minus_one}, {"minus_two", fd_minus_two},
-	{"lowest", fd_lowest},	     {"closed", fd_closed},
-	{"highest", fd_highest},     {"pipe", fd_pipe},
-	{"memfd", fd_memfd},	     {"device", fd_device},
-	{"eventfd", fd_eventfd},     {"semaphore", fd_semaphore},
-	{"blocking", fd_blocking},   {"path", fd_path},
+static const struct foreign_fd own_fds[] = {
+	{"minus_two", fd_minus_two}, {"highest", fd_highest},
+	{"device", fd_device},	     {"semaphore", fd_semaphore},
+	{"blocking", fd_blocking},   {NULL, NULL},
 };
 
 struct with_fd {
 	uint32_t index;
 	uint32_t action;
 	bool on; /* it is on before */
-	size_t kind;
+	const struct foreign_fd *kind;
 };
 
 static void with_fd(const void *arg)
 {
 	const struct with_fd *w = arg;
-	int32_t fd = fd_kinds[w->kind].fd();
+	int32_t fd = w->kind->make();
 	int before = event_new();
 
 	if (w->on)
@@ -392,28 +361,27 @@ static void with_fd(const void *arg)
 	say_state();
 }
 
-static void each_fd(void)
+static void each_fd(const struct foreign_fd *kind)
 {
 	static const struct {
 		const char *name;
 		struct with_fd w;
 	} sets[] = {
-		{"intx_off", {INTX, IRQ_TRIGGER, false, 0}},
-		{"intx_on", {INTX, IRQ_TRIGGER, true, 0}},
-		{"intx_unmask", {INTX, IRQ_UNMASK, true, 0}},
-		{"msi_off", {MSI, IRQ_TRIGGER, false, 0}},
-		{"msi_on", {MSI, IRQ_TRIGGER, true, 0}},
-		{"req_off", {REQ, IRQ_TRIGGER, false, 0}},
-		{"req_on", {REQ, IRQ_TRIGGER, true, 0}},
+		{"intx_off", {INTX, IRQ_TRIGGER, false, NULL}},
+		{"intx_on", {INTX, IRQ_TRIGGER, true, NULL}},
+		{"intx_unmask", {INTX, IRQ_UNMASK, true, NULL}},
+		{"msi_off", {MSI, IRQ_TRIGGER, false, NULL}},
+		{"msi_on", {MSI, IRQ_TRIGGER, true, NULL}},
+		{"req_off", {REQ, IRQ_TRIGGER, false, NULL}},
+		{"req_on", {REQ, IRQ_TRIGGER, true, NULL}},
 	};
 
-	for (size_t i = 0; i < COUNT(sets); i++)
-		for (size_t kind = 0; kind < COUNT(fd_kinds); kind++) {
+	for (; kind->name; kind++)
+		for (size_t i = 0; i < COUNT(sets); i++) {
 			struct with_fd w = sets[i].w;
 
 			w.kind = kind;
-			run(with_fd, &w, "fd.%s.%s", sets[i].name,
-			    fd_kinds[kind].name);
+			run(with_fd, &w, "fd.%s.%s", sets[i].name, kind->name);
 		}
 }
 
@@ -895,7 +863,8 @@ static void on_edu(void)
 	each_argsz();
 	each_extreme();
 	each_place();
-	each_fd();
+	each_fd(foreign_fds);
+	each_fd(own_fds);
 	each_intx();
 }
 
