@@ -13,6 +13,15 @@
 
 static struct vfio v;
 
+/* The bits of COMMAND that are VFIO's and the program's affair */
+static void say_command(const char *key)
+{
+	say("%s=%#x", key,
+	    cfg(v.device, PCI_COMMAND, 2) &
+		    (PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+		     PCI_COMMAND_INTX_DISABLE));
+}
+
 /* Each byte */
 
 /** struct part - Bytes that belong together */
@@ -330,7 +339,7 @@ static void power(const void *arg)
 	say("to=%u", cfg(v.device, pm, 2) & 3);
 	say_bar(p->role->bar);
 	say_touch("load", m, false);
-	say("command=%#x", cfg(v.device, PCI_COMMAND, 2));
+	say_command("command");
 	cfg_set(v.device, pm, 2, 0);
 	say("end=%u", cfg(v.device, pm, 2) & 3);
 	say_touch("after", m, false);
@@ -378,7 +387,7 @@ static void power_keeps(const void *arg)
 
 	cfg_set(v.device, pm, 2, 3);
 	cfg_set(v.device, pm, 2, 0);
-	say("command=%#x", cfg(v.device, PCI_COMMAND, 2));
+	say_command("command");
 	say("bar=%d", cfg(v.device, PCI_BASE_ADDRESS_0, 4) == mask);
 	say("line=%#x", cfg(v.device, PCI_INTERRUPT_LINE, 1));
 	say("cache_line=%#x", cfg(v.device, PCI_CACHE_LINE_SIZE, 1));
@@ -393,9 +402,9 @@ static void power_command(const void *arg)
 
 	cfg_set(v.device, pm, 2, 3);
 	command(v.device, PCI_COMMAND_MEMORY, 0);
-	say("off=%#x", cfg(v.device, PCI_COMMAND, 2));
+	say_command("off");
 	cfg_set(v.device, pm, 2, 0);
-	say("woken=%#x", cfg(v.device, PCI_COMMAND, 2));
+	say_command("woken");
 	say_bar(role->bar);
 	command(v.device, 0, PCI_COMMAND_MEMORY);
 	say_bar(role->bar);
@@ -456,7 +465,7 @@ static void flr_keeps(const void *arg)
 	uint32_t mask = cfg(v.device, PCI_BASE_ADDRESS_0, 4);
 
 	flr();
-	say("command=%#x", cfg(v.device, PCI_COMMAND, 2) & set);
+	say_command("command");
 	say("bar=%d", cfg(v.device, PCI_BASE_ADDRESS_0, 4) == mask);
 	cfg_set(v.device, PCI_BASE_ADDRESS_0, 4, bar);
 }
@@ -483,7 +492,7 @@ static void flr_disabled(const void *arg)
 
 	command(v.device, PCI_COMMAND_MEMORY, 0);
 	flr();
-	say("command=%#x", cfg(v.device, PCI_COMMAND, 2));
+	say_command("command");
 	say_touch("load", m, false);
 	command(v.device, 0, PCI_COMMAND_MEMORY);
 	say_touch("after", m, false);
@@ -726,26 +735,23 @@ static void whole(const void *arg)
 /* The next opener finds a fresh space. */
 static void fresh(const void *arg)
 {
-	struct vfio own;
 	const struct role *role = arg;
 
-	vfio_open(&own, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
-	int d = own.device;
-	uint32_t bar = cfg(d, PCI_BASE_ADDRESS_0, 4);
+	vfio_open(&v, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	uint32_t bar = cfg(v.device, PCI_BASE_ADDRESS_0, 4);
 
-	cfg_set(d, PCI_COMMAND, 2,
+	cfg_set(v.device, PCI_COMMAND, 2,
 		PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE);
-	cfg_set(d, PCI_BASE_ADDRESS_0, 4, 0xabc00000);
-	cfg_set(d, PCI_INTERRUPT_LINE, 1, 0x5a);
-	cfg_set(d, PCI_CACHE_LINE_SIZE, 1, 0x10);
-	vfio_close(&own);
-	vfio_open(&own, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
-	d = own.device;
-	say("command=%#x", cfg(d, PCI_COMMAND, 2));
-	say("bar=%d", cfg(d, PCI_BASE_ADDRESS_0, 4) == bar);
-	say("line_set=%d", cfg(d, PCI_INTERRUPT_LINE, 1) == 0x5a);
-	say("cache_line=%#x", cfg(d, PCI_CACHE_LINE_SIZE, 1));
-	cfg_set(d, PCI_CACHE_LINE_SIZE, 1, 0);
+	cfg_set(v.device, PCI_BASE_ADDRESS_0, 4, 0xabc00000);
+	cfg_set(v.device, PCI_INTERRUPT_LINE, 1, 0x5a);
+	cfg_set(v.device, PCI_CACHE_LINE_SIZE, 1, 0x10);
+	vfio_close(&v);
+	vfio_open(&v, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	say_command("command");
+	say("bar=%d", cfg(v.device, PCI_BASE_ADDRESS_0, 4) == bar);
+	say("line_set=%d", cfg(v.device, PCI_INTERRUPT_LINE, 1) == 0x5a);
+	say("cache_line=%#x", cfg(v.device, PCI_CACHE_LINE_SIZE, 1));
+	cfg_set(v.device, PCI_CACHE_LINE_SIZE, 1, 0);
 }
 
 static void after(void)

@@ -351,14 +351,11 @@ static void wakes_by_touch(const void *arg)
 static void low_power_close(const void *arg)
 {
 	const struct role *role = arg;
-	struct vfio own;
 
-	vfio_open(&own, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
-	v = own;
+	vfio_open(&v, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
 	enter("entry");
-	vfio_close(&own);
-	vfio_open(&own, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
-	v = own;
+	vfio_close(&v);
+	vfio_open(&v, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
 	uint8_t *m = bar_map(v.device, REGION(role->bar), PAGE);
 
 	say_touch("load", m, false);
