@@ -84,7 +84,8 @@ unsigned int config_size(const struct config *c);
  * D0, a fresh virtual view; the BARs of now are what the program's next write
  * of COMMAND puts back when they were changed meanwhile
  * config_close() - Last close: bus mastering, MSI and MSI-X off, decode on as
- * the firmware left it, D0
+ * the firmware left it, D0; the header and PCI Express registers of the
+ * hardware as the first opener found them
  *
  * Context: take the config lock; raise no event.
  */
