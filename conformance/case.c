@@ -14,7 +14,7 @@
 #include "conformance/case.h"
 #include "conformance/conformance.h"
 
-#define CASE_MS 20000
+#define CASE_MS 60000
 #define AREA_MS 600000
 
 /* Shared with the process of the case: what it said survives its crash. */
@@ -22,6 +22,7 @@ static struct line {
 	size_t len;
 	char text[65536];
 } * line;
+static int line_fd = -1;
 
 static struct selection selected;
 static const char *area_name;
@@ -159,7 +160,7 @@ bool case_listing(void)
 	return selected.list;
 }
 
-static void area_process(const void *arg)
+static void run_cases_of(const void *arg)
 {
 	const struct area *area = arg;
 
@@ -176,16 +177,30 @@ static void say_area(const struct area *area, const struct outcome *outcome)
 		printf("%s%s\n", area->name, line->text);
 }
 
+int case_line(void)
+{
+	return line_fd;
+}
+
+bool case_adopt_line(int fd)
+{
+	line_fd = fd;
+	line = mmap(NULL, sizeof(*line), RW, MAP_SHARED, fd, 0);
+	return line != MAP_FAILED;
+}
+
 bool case_init(const struct selection *selection)
 {
+	int fd = memfd_create("line", MFD_CLOEXEC);
+
 	selected = *selection;
-	line = mmap(NULL, sizeof(*line), RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	return line != MAP_FAILED && !prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return fd >= 0 && !ftruncate(fd, sizeof(*line)) &&
+	       case_adopt_line(fd) && !prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
 void case_run_area(const struct area *area)
 {
-	struct outcome outcome = isolate(area_process, area, AREA_MS);
+	struct outcome outcome = isolate(run_cases_of, area, AREA_MS);
 
 	say_area(area, &outcome);
 }

@@ -21,4 +21,8 @@ void case_run_area(const struct area *area);
 void case_skip(const char *why);
 bool case_listing(void);
 
+/* The line of the case, for a program that it executes. */
+int case_line(void);
+bool case_adopt_line(int fd);
+
 #endif

@@ -8,18 +8,30 @@
 
 #include "conformance/case.h"
 #include "conformance/conformance.h"
+#include "conformance/process.h"
 
 /*
  * In the order of the report. Gate, hot reset, iommufd, faults and live update
  * have their own files and rows when softvfio has them.
  */
 static const struct area areas[] = {
-	{"container", area_container}, {"group", area_group},
-	{"info", area_info},	       {"map", area_map},
-	{"unmap", area_unmap},	       {"device", area_device},
-	{"config", area_config},       {"irq", area_irq},
-	{"region", area_region},       {"mmap", area_mmap},
-	{"feature", area_feature},     {"edu", area_edu},
+	{"container", area_container},
+	{"group", area_group},
+	{"info", area_info},
+	{"map", area_map},
+	{"unmap", area_unmap},
+	{"memory", area_memory},
+	{"dirty", area_dirty},
+	{"limits", area_limits},
+	{"close", area_close},
+	{"process", area_process},
+	{"device", area_device},
+	{"config", area_config},
+	{"irq", area_irq},
+	{"region", area_region},
+	{"mmap", area_mmap},
+	{"feature", area_feature},
+	{"edu", area_edu},
 };
 
 static const struct area *area_find(const char *name)
@@ -64,6 +76,8 @@ int main(int argc, char **argv)
 	bool all = true;
 	int opt;
 
+	if (argc == EXEC_FILES + 2 && !strcmp(argv[1], EXEC_OPTION))
+		return process_main(argv + 2);
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		const struct area *area;
 
