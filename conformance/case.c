@@ -14,7 +14,7 @@
 #include "conformance/case.h"
 #include "conformance/conformance.h"
 
-#define CASE_MS 60000
+#define CASE_MS 300000
 #define AREA_MS 600000
 
 /* Shared with the process of the case: what it said survives its crash. */
