@@ -42,22 +42,13 @@ static void let_go(struct holding *h, enum part part)
 		close_fd(fds[part]);
 }
 
-static void say_reopen(const struct function *f)
-{
-	int fd = group_open(f, O_RDWR);
-
-	say_step("open", fd < 0 ? -1 : 0);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* What of the rest works. */
 static void say_rest(const struct holding *h)
 {
 	uint16_t id = 0;
 	struct vfio_group_status st = {.argsz = sizeof(st)};
 
-	say_reopen(h->v.function);
+	say_reopen("open", h->v.function);
 	if (h->open[C])
 		say_step("map",
 			 dma_map(h->v.container, h->mem, PAGE, PAGE, MAP_RW));
@@ -158,9 +149,9 @@ static void mapping_replaced(const void *arg)
 	uint8_t *m = bar_map(v.device, REGION(0), PAGE);
 
 	vfio_close(&v);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 	mmap(m, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 }
 
 static void mapping_moved(const void *arg)
@@ -175,10 +166,10 @@ static void mapping_moved(const void *arg)
 
 	say_step("move", to == MAP_FAILED ? -1 : 0);
 	vfio_close(&v);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 	say_touch("bar", to, false);
 	munmap(to, PAGE);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 }
 
 static void dup_keeps(const void *arg)
@@ -189,10 +180,10 @@ static void dup_keeps(const void *arg)
 	int copy = dup(v.device);
 
 	vfio_close(&v);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 	say("vendor=%#x", cfg(copy, 0, 2));
 	close(copy);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 }
 
 static void dup_of_group(const void *arg)
@@ -204,12 +195,12 @@ static void dup_of_group(const void *arg)
 	int copy = dup(v.group);
 
 	close_fd(&v.group);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 	say_step("status", ioctl(copy, VFIO_GROUP_GET_STATUS, &st));
 	say("flags=%#x", st.flags);
 	say_step("unset", ioctl(copy, VFIO_GROUP_UNSET_CONTAINER));
 	close(copy);
-	say_reopen(v.function);
+	say_reopen("open", v.function);
 }
 
 /* Two files of one device: its state is both files'. */

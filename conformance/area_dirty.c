@@ -78,9 +78,7 @@ static void sweep_command(const char *name, uint32_t flags)
 		.then = say_tracking,
 	};
 
-	sweep_argsz(&r);
-	sweep_flags(&r);
-	sweep_pointers(&r);
+	sweep_all(&r);
 }
 
 /* Its bitmap is in memory that the case inherits. */
@@ -176,57 +174,37 @@ static uint8_t *bitmap_at(const struct query *q)
 	}
 }
 
-/* Bits that were set stay set. */
-static void prepare(uint8_t *bitmap)
+/* What is asked, and how: to read a bitmap, or to unmap with one. */
+static void ask(const struct query *q, unsigned long cmd, uint32_t flags)
 {
-	memset(bitmap, 0, BITMAP_ROOM);
-	bitmap[1] = 0x80;
-}
-
-static void get_bitmap(const void *arg)
-{
-	const struct query *q = arg;
 	static const uint8_t before[BITMAP_ROOM] = {0, 0x80};
 	uint8_t *bitmap = bitmap_at(q);
 	bool usable = q->where == GOOD || q->where == ODD;
 	struct get get = {
 		.argsz = sizeof(get),
-		.flags = GET,
+		.flags = flags,
 		.iova = q->iova,
 		.size = q->size,
 		.bitmap = {q->pgsize, q->bytes, (uintptr_t)bitmap},
 	};
-	const struct get asked = get;
 
+	if (usable) /* bits that were set stay set */
+		memcpy(bitmap, before, sizeof(before));
+	say_ret(ioctl(v.container, cmd, &get));
+	say("size=%#" PRIx64, get.size);
 	if (usable)
-		prepare(bitmap);
-	say_ret(ioctl(v.container, VFIO_IOMMU_DIRTY_PAGES, &get));
-	say("arg_changed=%d", memcmp(&asked, &get, sizeof(get)) != 0);
-	if (usable)
-		say_changes(before, bitmap, BITMAP_ROOM);
+		say_changes(before, bitmap, sizeof(before));
+	say_mappings(v.container);
+}
+
+static void get_bitmap(const void *arg)
+{
+	ask(arg, VFIO_IOMMU_DIRTY_PAGES, GET);
 }
 
 static void unmap_bitmap(const void *arg)
 {
-	const struct query *q = arg;
-	static const uint8_t before[BITMAP_ROOM] = {0, 0x80};
-	uint8_t *bitmap = bitmap_at(q);
-	bool usable = q->where == GOOD || q->where == ODD;
-	struct get unmap = {
-		.argsz = sizeof(unmap),
-		.flags = UNMAP_BITMAP,
-		.iova = q->iova,
-		.size = q->size,
-		.bitmap = {q->pgsize, q->bytes, (uintptr_t)bitmap},
-	};
-
-	if (usable)
-		prepare(bitmap);
-	say_ret(ioctl(v.container, VFIO_IOMMU_UNMAP_DMA, &unmap));
-	say("size=%#" PRIx64, unmap.size);
-	if (usable)
-		say_changes(before, bitmap, BITMAP_ROOM);
-	say_mappings(v.container);
+	ask(arg, VFIO_IOMMU_UNMAP_DMA, UNMAP_BITMAP);
 }
 
 static void each_query(const char *type, const char *state)

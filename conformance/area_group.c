@@ -59,21 +59,13 @@ static void close_state(void)
 
 /* Opening */
 
-static const struct function *edu(void)
-{
-	const struct function *f = function_find("edu", 0);
-
-	if (!f)
-		skip("no edu");
-	return f;
-}
-
 static void node(const void *arg)
 {
 	struct stat st;
 	char path[32];
 
-	snprintf(path, sizeof(path), "/dev/vfio/%d", edu()->group);
+	snprintf(path, sizeof(path), "/dev/vfio/%d",
+		 function_need("edu", 0)->group);
 	if (!say_ret(stat(path, &st)))
 		say("type=%#o mode=%#o", st.st_mode & S_IFMT,
 		    st.st_mode & 07777);
@@ -83,7 +75,7 @@ static void open_with(const void *arg)
 {
 	const int *flags = arg;
 	struct vfio_group_status st = {.argsz = sizeof(st)};
-	int fd = say_fd(group_open(edu(), *flags));
+	int fd = say_fd(group_open(function_need("edu", 0), *flags));
 
 	if (fd < 0)
 		return;
@@ -125,7 +117,7 @@ static void open_others(void)
 
 static void open_after_close(const void *arg)
 {
-	const struct function *f = edu();
+	const struct function *f = function_need("edu", 0);
 	int first = (int)need(group_open(f, O_RDWR), "open of the group");
 	int copy = dup(first);
 

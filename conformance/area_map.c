@@ -25,7 +25,7 @@ static void say_state(void)
 	say_mappings(v.container);
 }
 
-static void sweep(const char *type)
+static void sweep_call(const char *type)
 {
 	const struct vfio_iommu_type1_dma_map arg = {
 		.argsz = sizeof(arg),
@@ -44,9 +44,7 @@ static void sweep(const char *type)
 		.then = say_state,
 	};
 
-	sweep_argsz(&r);
-	sweep_flags(&r);
-	sweep_pointers(&r);
+	sweep_all(&r);
 }
 
 /* Ranges */
@@ -241,7 +239,7 @@ static void memory_unmapped_later(const void *arg)
 
 static void map_in(const char *type)
 {
-	sweep(type);
+	sweep_call(type);
 	for (size_t i = 0; i < COUNT(ranges); i++)
 		run(map_range, &ranges[i], "%s.range.%s", type, ranges[i].name);
 	overlaps(type);

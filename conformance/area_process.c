@@ -22,15 +22,6 @@ static void open_all(struct vfio *v)
 	command(v->device, 0, 4 | 2);
 }
 
-static void say_reopen(const char *key, const struct function *f)
-{
-	int fd = group_open(f, O_RDWR);
-
-	say_step(key, fd < 0 ? -1 : 0);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* One call of each file. */
 static void say_use(const char *who, const struct vfio *v)
 {
@@ -172,10 +163,8 @@ static void grandchild_uses(const void *arg)
 /* Only the child opened it. */
 static void child_opens(const void *arg)
 {
-	const struct function *f = function_find("edu", 0);
+	const struct function *f = function_need("edu", 0);
 
-	if (!f)
-		skip("no edu");
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -276,10 +265,8 @@ static void exec_in_child(const void *arg)
 
 static void exec_closes(const void *arg)
 {
-	const struct function *f = function_find("edu", 0);
+	const struct function *f = function_need("edu", 0);
 
-	if (!f)
-		skip("no edu");
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -489,12 +476,10 @@ static void victim(int sock)
 static void killed(const void *arg)
 {
 	const int *sig = arg;
-	const struct function *f = function_find("edu", 0);
+	const struct function *f = function_need("edu", 0);
 	int ends[2];
 	struct vfio v;
 
-	if (!f)
-		skip("no edu");
 	socket_pair(ends);
 	pid_t pid = fork();
 
@@ -514,12 +499,10 @@ static void killed(const void *arg)
 /* The owner ends, another has the device: nothing happens to it. */
 static void survives(const void *arg)
 {
-	const struct function *f = function_find("edu", 0);
+	const struct function *f = function_need("edu", 0);
 	int ends[2];
 	int device;
 
-	if (!f)
-		skip("no edu");
 	socket_pair(ends);
 	pid_t pid = fork();
 

@@ -24,7 +24,7 @@ static void say_state(void)
 	say_mappings(v.container);
 }
 
-static void sweep(const char *type)
+static void sweep_call(const char *type)
 {
 	const struct vfio_iommu_type1_dma_unmap arg = {
 		.argsz = sizeof(arg),
@@ -42,9 +42,7 @@ static void sweep(const char *type)
 		.then = say_state,
 	};
 
-	sweep_argsz(&r);
-	sweep_flags(&r);
-	sweep_pointers(&r);
+	sweep_all(&r);
 }
 
 struct range {
@@ -166,7 +164,7 @@ static void one_large(const void *arg)
 
 static void unmap_in(const char *type)
 {
-	sweep(type);
+	sweep_call(type);
 	grid(type);
 	for (size_t i = 0; i < COUNT(ranges); i++)
 		run(unmap, &ranges[i], "%s.range.%s", type, ranges[i].name);

@@ -110,6 +110,8 @@ struct function {
 
 /** function_find() - The @nth function with @role by address, or NULL */
 const struct function *function_find(const char *role, unsigned int nth);
+/** function_need() - The same; when there is none the case is skipped */
+const struct function *function_need(const char *role, unsigned int nth);
 /** function_sibling() - Another function of @f's group, or NULL */
 const struct function *function_sibling(const struct function *f);
 /** function_elsewhere() - A function of another group than @f's, or NULL */
@@ -145,6 +147,8 @@ void vfio_close(struct vfio *v);
 int container_open(void);
 int group_open(const struct function *f, int flags);
 int group_join(int group, int container);
+/** say_reopen() - key=0, or why the group of @f can't be opened now */
+void say_reopen(const char *key, const struct function *f);
 int device_open(int group, const struct function *f);
 void close_fd(int *fd);
 
@@ -195,6 +199,8 @@ struct request {
 
 /** say_ioctl() - Make the call on a copy; ret, errno and what was written */
 long say_ioctl(const struct request *r, const void *arg, size_t size);
+/** sweep_all() - All of the following */
+void sweep_all(const struct request *r);
 /** sweep_argsz() - argsz short, exact, long, absurd: NAME.argsz.N */
 void sweep_argsz(const struct request *r);
 /** sweep_flags() - each flag alone and added to the good ones */

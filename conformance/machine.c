@@ -121,6 +121,15 @@ const struct function *function_find(const char *role, unsigned int nth)
 	return NULL;
 }
 
+const struct function *function_need(const char *role, unsigned int nth)
+{
+	const struct function *f = function_find(role, nth);
+
+	if (!f)
+		skip("no %s %u", role, nth);
+	return f;
+}
+
 const struct function *function_sibling(const struct function *f)
 {
 	for (unsigned int i = 0; i < n_functions; i++)
@@ -148,6 +157,15 @@ int group_open(const struct function *f, int flags)
 
 	snprintf(path, sizeof(path), "/dev/vfio/%d", f->group);
 	return open(path, flags | O_CLOEXEC);
+}
+
+void say_reopen(const char *key, const struct function *f)
+{
+	int fd = group_open(f, O_RDWR);
+
+	say_step(key, fd < 0 ? -1 : 0);
+	if (fd >= 0)
+		close(fd);
 }
 
 int group_join(int group, int container)

@@ -72,6 +72,13 @@ void sweep_argsz(const struct request *r)
 		run_argsz(r, far[i]);
 }
 
+void sweep_all(const struct request *r)
+{
+	sweep_argsz(r);
+	sweep_flags(r);
+	sweep_pointers(r);
+}
+
 static uint32_t good_flags(const struct request *r)
 {
 	uint32_t flags;
