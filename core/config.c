@@ -218,6 +218,11 @@ struct config *config_free(struct config *c)
 	return NULL;
 }
 
+bool config_can_reset(const struct config *c)
+{
+	return c->flr || c->soft_reset;
+}
+
 unsigned int config_size(const struct config *c)
 {
 	return c->size;

@@ -76,6 +76,9 @@ static inline void config_freep(struct config **c)
 	config_free(*c);
 }
 
+/** config_can_reset() - The function can be reset through its own registers:
+ * FLR, or D3hot and back */
+bool config_can_reset(const struct config *c);
 /** config_size() - 256 or 4096 */
 unsigned int config_size(const struct config *c);
 

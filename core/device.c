@@ -405,13 +405,15 @@ int device_new(const struct device_host *host, char err[256],
 	int r = device_make(dev, host);
 
 	dev->error = NULL;
-	dev->resettable = true; /* at worst through its own slot */
 	if (r < 0) {
 		if (!err[0])
 			snprintf(err, 256, "%s", strerror(-r));
 		device_free(dev);
 		return r;
 	}
+	/* through its slot only if nobody else is in it, as in Linux */
+	dev->resettable =
+		config_can_reset(dev->config) || !dev->shape.multifunction;
 	*ret_dev = dev;
 	return 0;
 }
