@@ -348,8 +348,8 @@ struct with_fd {
 static void with_fd(const void *arg)
 {
 	const struct with_fd *w = arg;
-	int32_t fd = w->kind->make();
 	int before = event_new();
+	int32_t fd = w->kind->make(); /* last: it may be a number now free */
 
 	if (w->on)
 		need(irq_trigger(v.device, w->index, 0, before), "first");
