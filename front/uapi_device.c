@@ -319,10 +319,11 @@ static int64_t device_file_read(struct request *req, uint64_t pos, size_t count)
 
 static int64_t device_file_write(struct request *req, uint64_t pos)
 {
-	size_t count;
-	const uint8_t *data = req_data(req, &count);
+	size_t have;
+	const uint8_t *data = req_data(req, &have);
+	size_t count = req->hdr.n_segs ? req->seg[0].want : 0;
 
-	return device_write(device_of_req(req), pos, data, count);
+	return device_write(device_of_req(req), pos, data, have, count);
 }
 
 static int64_t device_file_mmap(struct request *req)

@@ -157,7 +157,7 @@ static void command(struct fixture *f, uint16_t value)
 {
 	uint64_t pos = 7ull << REGION_SHIFT | PCI_COMMAND;
 
-	assert_int_equal(device_write(f->dev, pos, &value, 2), 2);
+	assert_int_equal(device_write(f->dev, pos, &value, 2, 2), 2);
 }
 
 static void *read_hold(void *arg)
