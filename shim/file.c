@@ -73,7 +73,10 @@ static int64_t write_readable(struct shim_rpc *rpc)
 	if (have == rpc->seg_want)
 		return -EFAULT;
 	rpc->seg_len = have;
-	return shim_rpc(rpc);
+
+	int64_t r = shim_rpc(rpc);
+
+	return r ? r : -EFAULT;
 }
 
 /* *ret_lost: bytes the file's position moved by all the same */
