@@ -389,7 +389,7 @@ static void raw_piece(struct config *c, unsigned int pos, unsigned int size,
 		raw_command(c, size, val);
 	else
 		raw_bits(c, pos, size, val);
-	if (pos == PM_POS + PCI_PM_CTRL)
+	if (c->has[CAP_PM] && pos == PM_POS + PCI_PM_CTRL)
 		set_power(c, val & PCI_PM_CTRL_STATE_MASK);
 	if (c->flr && covers(pos, size, flr) &&
 	    val >> 8 * (flr - pos) & PCI_EXP_DEVCTL_BCR_FLR >> 8)

@@ -30,7 +30,7 @@ def qemu(folder, work):
             "-accel", "tcg,thread=multi", "-cpu", "max,la57=off",
             "-m", "4G", "-smp", "2",
             "-device", "intel-iommu,intremap=on,device-iotlb=on,aw-bits=48",
-            *machine.qemu_devices(),
+            *machine.qemu_devices(work),
             "-serial", f"file:{work}/console", "-serial", f"file:{work}/out",
             "-kernel", str(folder / "vmlinuz"), "-initrd", f"{work}/initrd",
             "-append", COMMAND_LINE]

@@ -13,8 +13,7 @@ PROGRAM = "conformance/softvfio-conformance"
 def run(build, args, deadline):
     """The lines of the program on softvfio."""
     with tempfile.TemporaryDirectory(prefix="oracle-") as name:
-        topology = pathlib.Path(name, "topology.json")
-        machine.topology(topology)
+        topology = machine.topology(pathlib.Path(name))
         # RLIMIT_MEMLOCK holds on Linux, so it has to here
         command = [pathlib.Path(build, "cli/softvfio"), "run", "--memlock",
                    "enforce", "-c", topology, "--",
