@@ -206,7 +206,8 @@ int device_region(const struct sv_dev *dev, uint32_t index,
  *
  * Return: bytes done, short at a region's end; -EINVAL no such region, or
  * beyond it, or a write to the ROM; -EFAULT beyond configuration space, or at
- * the first piece that @have does not cover; -EIO memory decode is off.
+ * the first piece that @have does not cover; -EIO memory decode is off,
+ * -ENOMEM when that is so of the ROM.
  */
 int64_t device_read(struct sv_dev *dev, uint64_t pos, void *buf, size_t count);
 int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,

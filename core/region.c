@@ -161,8 +161,10 @@ static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
 {
 	size_t have = off < dev->rom_len ? dev->rom_len - off : 0;
 
+	/* Linux looks for the image then, and finds none */
 	if (!config_memory_enabled(dev->config))
-		return refuse(EIO, "%s ROM: memory decode is off", dev->name);
+		return refuse(ENOMEM, "%s ROM: memory decode is off",
+			      dev->name);
 	if (have > count)
 		have = count;
 	memset(buf, 0xff, count);
