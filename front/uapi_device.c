@@ -287,6 +287,9 @@ static int64_t feature(struct request *req)
 		return low_power_wakeup(req, f.flags, f.argsz - head);
 	case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
 		return low_power_exit(req, f.flags, f.argsz - head);
+	case VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2:
+		/* unlike the features it belongs to, which are unknown then */
+		return refuse(EINVAL, "this device cannot migrate");
 	default:
 		return refuse(ENOTTY, "this device has no feature %u",
 			      f.flags & VFIO_DEVICE_FEATURE_MASK);
