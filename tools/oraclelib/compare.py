@@ -65,9 +65,7 @@ def parse_block(number, lines):
     if not head["why"] or not head["kernels"] or not rows:
         raise place.Failed(f"{place.DIFFERENCES}:{number}: a block takes a "
                            "why:, kernels: and rows")
-    older = set(head["kernels"].split()) - {REFERENCE, "7.2-small"}
-    if older and REFERENCE not in head["kernels"].split() and \
-            not head["changed"]:
+    if REFERENCE not in head["kernels"].split() and not head["changed"]:
         raise place.Failed(f"{place.DIFFERENCES}:{number}: kernels differ, so "
                            "it takes a changed: with the version")
     reason = Reason(head["why"], tuple(head["kernels"].split()),
@@ -117,7 +115,8 @@ class Comparison:
         self.linux = linux
         self.soft = soft
         self.kernel = kernel
-        self.rows = [r for r in rows if kernel in r.reason.kernels]
+        series = kernel.split("-")[0]  # 7.2-small is a 7.2
+        self.rows = [r for r in rows if series in r.reason.kernels]
         self.found = differences(linux, soft)
         self.explained = {}    # difference: row
         self.unexplained = []

@@ -31,6 +31,7 @@ stty -F /dev/ttyS1 raw -echo
 for module in /modules/*.ko; do
 	[ -e "$module" ] && insmod "$module"
 done
+cat /sys/devices/system/clocksource/clocksource0/current_clocksource
 cd /sys/bus/pci
 for bdf in @BDFS@; do
 	echo vfio-pci >devices/$bdf/driver_override

@@ -29,7 +29,7 @@ FUNCTIONS = (
     Function("0000:01:00.0", "edu", {**EDU, "slot": "a"}),
     Function("0000:01:00.1", "edu", {**EDU, "slot": "a"}),
     Function("0000:02:00.0", "nvme,serial=conformance,drive=disk,"
-             "msix-exclusive-bar=on,msix_qsize=64", NVME),
+             "msix-exclusive-bar=on,msix_qsize=64,max_ioqpairs=1024", NVME),
     Function("0000:03:00.0", "ivshmem-plain,memdev=shared", RAM),
     Function("0000:04:00.0", "e1000e,romfile=@ROM@", NIC),
     Function("0000:05:00.0", "edu", EDU),

@@ -41,8 +41,14 @@ def cmd_build_kernel(args):
 
 
 def cmd_run(args):
-    """run the program on a real kernel and save the transcript"""
-    save(real(args), args.output or place.transcript(args.kernel))
+    """run the program on a real kernel and save the transcript; after --,
+    --area NAME refreshes that part of it only"""
+    path = args.output or place.transcript(args.kernel)
+    lines = real(args)
+    if args.program_args and path.exists():
+        old = path.read_text(encoding="utf-8").splitlines()
+        lines = [lines[0], *transcript.splice(old[1:], lines)]
+    save(lines, path)
     return 0
 
 
@@ -69,22 +75,29 @@ def compared(args):
     """softvfio's transcript, given or made, against a committed one."""
     mine = transcript.load(args.soft) if args.soft else transcript.Transcript(
         soft.run(args.build, [], args.deadline), "softvfio")
-    return compare.Comparison(transcript.committed(args.kernel), mine,
-                              args.kernel, compare.load_rows())
+    linux = transcript.committed(args.kernel)
+    return compare.Comparison(linux, mine, args.kernel, compare.load_rows())
 
 
-def cmd_diff(args):
-    """softvfio against a kernel's transcript: print what is not explained"""
-    result = compared(args)
+def reported(result):
+    """Print what is wrong; an exit status."""
     for line in result.report():
         print(line)
     print(f"oracle: {table.total(result)}")
     return 0 if result else 1
 
 
+def cmd_diff(args):
+    """softvfio against a kernel's transcript: print what is not explained"""
+    return reported(compared(args))
+
+
 def cmd_table(args):
-    """write the figures into docs/CONFORMANCE.md and README.md"""
-    stale = table.update(compared(args), args.check)
+    """diff, and write the figures into docs/CONFORMANCE.md and README.md"""
+    result = compared(args)
+    if reported(result):
+        return 1
+    stale = table.update(result, args.check)
     for path in stale:
         print(f"oracle: {os.path.relpath(path)} "
               + ("is stale: tools/oracle table" if args.check else "written"))

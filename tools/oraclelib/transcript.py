@@ -45,6 +45,13 @@ class Transcript:
             found.setdefault(name.split(".")[0], []).append(name)
         return found
 
+    def beginning(self, prefix):
+        """The part whose names begin so."""
+        part = Transcript([], self.source)
+        part.cases = {name: values for name, values in self.cases.items()
+                      if name.startswith(prefix)}
+        return part
+
 
 def load(path):
     """Read a transcript."""
@@ -61,10 +68,17 @@ def committed(kernel):
     return load(place.transcript(kernel))
 
 
-def line(name, values):
-    """A case as it is in a transcript."""
-    out = [name]
-    for key, value in values.items():
-        key = key.split("#")[0]
-        out.append(f"{key}={value}" if value else key)
-    return " ".join(out)
+def area(text):
+    """The area a line is about, or nothing."""
+    return "" if text.startswith("#") else text.split(".")[0]
+
+
+def splice(old, new):
+    """The lines of a transcript with those areas replaced that are in @new."""
+    again = {area(text) for text in new}
+    first = next((i for i, text in enumerate(old) if area(text) in again),
+                 len(old))
+    kept = [(i < first, text) for i, text in enumerate(old)
+            if area(text) not in again]
+    return ([text for before, text in kept if before] + new[1:] +
+            [text for before, text in kept if not before])
