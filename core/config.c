@@ -101,9 +101,22 @@ static void put_power(struct config *c, unsigned int power) REQUIRES(&c->lock)
 	hw_change(c, PM_POS + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK, power);
 }
 
+static void save_registers(const struct config *c,
+			   uint8_t save[CONFIG_SPACE_MIN]) REQUIRES(&c->lock)
+{
+	memcpy(save, c->hw, CONFIG_SPACE_MIN);
+}
+
+static void restore_register(struct config *c, unsigned int pos,
+			     const uint8_t save[CONFIG_SPACE_MIN])
+	REQUIRES(&c->lock)
+{
+	store_bits(&c->hw[pos], save[pos], c->hw_write[pos]);
+}
+
 void config_enter_d3hot(struct config *c) REQUIRES(&c->lock)
 {
-	memcpy(c->d3_save, c->hw, sizeof(c->d3_save));
+	save_registers(c, c->d3_save);
 	put_power(c, POWER_D3HOT);
 }
 
@@ -117,7 +130,7 @@ void config_enter_d0(struct config *c) REQUIRES(&c->lock)
 		return;
 	if (c->soft_reset) {
 		for (unsigned int i = 0; i < CONFIG_SPACE_MIN; i++)
-			store_bits(&c->hw[i], c->d3_save[i], c->hw_write[i]);
+			restore_register(c, i, c->d3_save);
 		put_msi(c);
 		put_msix(c);
 	}
@@ -190,6 +203,7 @@ int config_new(const struct sv_shape *shape, uint8_t irq_line,
 	config_lock(c);
 	config_build(c, shape, irq_line, bar_base);
 	restart(c);
+	save_registers(c, c->open_save);
 	config_unlock(c);
 	*ret_config = c;
 	return 0;
@@ -205,6 +219,11 @@ struct config *config_free(struct config *c)
 	return NULL;
 }
 
+bool config_can_reset(const struct config *c)
+{
+	return c->flr || c->soft_reset;
+}
+
 unsigned int config_size(const struct config *c)
 {
 	return c->size;
@@ -214,12 +233,21 @@ void config_open(struct config *c)
 {
 	config_lock(c);
 	restart(c);
+	save_registers(c, c->open_save);
 	config_unlock(c);
 }
 
+/*
+ * vfio-pci puts back what the first opener found, as far as the PCI core saves
+ * it: MSI that is off stays as it was left.
+ */
 void config_close(struct config *c)
 {
 	config_lock(c);
+	config_enter_d0(c);
+	for (unsigned int i = 0; i < CONFIG_SPACE_MIN; i++)
+		if (c->cap[i] == CAP_HEADER || c->cap[i] == CAP_EXP)
+			restore_register(c, i, c->open_save);
 	restart(c);
 	config_unlock(c);
 }

@@ -76,6 +76,9 @@ static inline void config_freep(struct config **c)
 	config_free(*c);
 }
 
+/** config_can_reset() - The function can be reset through its own registers:
+ * FLR, or D3hot and back */
+bool config_can_reset(const struct config *c);
 /** config_size() - 256 or 4096 */
 unsigned int config_size(const struct config *c);
 
@@ -84,7 +87,8 @@ unsigned int config_size(const struct config *c);
  * D0, a fresh virtual view; the BARs of now are what the program's next write
  * of COMMAND puts back when they were changed meanwhile
  * config_close() - Last close: bus mastering, MSI and MSI-X off, decode on as
- * the firmware left it, D0
+ * the firmware left it, D0; the header and PCI Express registers of the
+ * hardware as the first opener found them
  *
  * Context: take the config lock; raise no event.
  */

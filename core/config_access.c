@@ -412,7 +412,7 @@ static void raw_piece(struct config *c, unsigned int pos, unsigned int size,
 		raw_command(c, size, val);
 	else
 		raw_bits(c, pos, size, val);
-	if (pos == PM_POS + PCI_PM_CTRL)
+	if (c->has[CAP_PM] && pos == PM_POS + PCI_PM_CTRL)
 		set_power(c, val & PCI_PM_CTRL_STATE_MASK);
 	if (raw_flr(c, pos, size, val))
 		event_function_reset(c);

@@ -4,7 +4,7 @@
  * a row per register. Whatever a table does not name is read-only hardware.
  *
  *   0x00  header
- *   0x40  power management	     always
+ *   0x40  power management	     unless the shape has none
  *   0x50  MSI, 64-bit address	     when the shape has vectors
  *   0x70  MSI-X		     when the shape has vectors
  *   0x80  PCI Express endpoint, v2  unless conventional
@@ -153,7 +153,6 @@ static void add_header(struct config *c, const struct sv_shape *shape,
 
 	put_le(c->hw + PCI_VENDOR_ID, 2, shape->vendor);
 	put_le(c->hw + PCI_DEVICE_ID, 2, shape->device);
-	put_le(c->hw + PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
 	put_le(c->hw + PCI_CLASS_REVISION, 4,
 	       shape->class_code << 8 | shape->revision);
 	put_le(c->hw + PCI_SUBSYSTEM_VENDOR_ID, 2, subsys_vendor);
@@ -304,7 +303,8 @@ void config_build(struct config *c, const struct sv_shape *shape,
 		c->write[i] = 0xff;
 	add_header(c, shape, irq_line);
 	add_bars(c, shape, bar_base);
-	add_pm(c, &link, shape);
+	if (!shape->no_pm)
+		add_pm(c, &link, shape);
 	if (shape->msi)
 		add_msi(c, &link, shape);
 	if (shape->msix)
@@ -313,4 +313,6 @@ void config_build(struct config *c, const struct sv_shape *shape,
 		add_exp(c, &link, shape);
 	else if (shape->af_flr)
 		add_af(c, &link);
+	if (link != PCI_CAPABILITY_LIST)
+		put_le(c->hw + PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
 }

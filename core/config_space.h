@@ -70,6 +70,8 @@ struct config {
 	uint8_t vconfig[CONFIG_SPACE_MAX] GUARDED_BY(&lock);
 	/* the hardware's registers as they were when D3hot was entered */
 	uint8_t d3_save[CONFIG_SPACE_MIN] GUARDED_BY(&lock);
+	/* and at first open, for the last close */
+	uint8_t open_save[CONFIG_SPACE_MIN] GUARDED_BY(&lock);
 	uint32_t open_bar[HEADER_BARS] GUARDED_BY(&lock);
 	uint32_t open_rom GUARDED_BY(&lock);
 	unsigned int power GUARDED_BY(&lock);

@@ -532,7 +532,7 @@ bool device_on_root_bus(const struct sv_dev *dev)
 
 bool device_resettable(const struct sv_dev *dev)
 {
-	return device_has_flr(&dev->shape) || !dev->shape.no_soft_reset ||
+	return config_can_reset(dev->config) ||
 	       (!device_on_root_bus(dev) && dev->set->n <= 1);
 }
 

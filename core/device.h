@@ -228,18 +228,20 @@ int device_region(const struct sv_dev *dev, uint32_t index,
 /**
  * device_read() - read or pread of a device file
  * device_write() - write or pwrite
- * @pos: region index << 40 | offset
+ * @pos:  region index << 40 | offset
+ * @have: how many of the @count bytes to write the program's memory has
  *
  * Split at natural alignment into accesses of at most 8 bytes, each with
  * memory_lock held for reading (kernel-semantics 3.10).
  *
  * Return: bytes done, short at a region's end; -EINVAL no such region, or
- * beyond it, or a write to the ROM; -EFAULT beyond configuration space; -EIO
- * memory decode is off.
+ * beyond it, or a write to the ROM; -EFAULT beyond configuration space, or at
+ * the first piece that @have does not cover; -EIO memory decode is off,
+ * -ENOMEM when that is so of the ROM.
  */
 int64_t device_read(struct sv_dev *dev, uint64_t pos, void *buf, size_t count);
 int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
-		     size_t count);
+		     size_t have, size_t count);
 
 /**
  * device_mmap() - mmap of a device file

@@ -357,7 +357,8 @@ static int file_check(int fd, bool write, uint64_t end, struct stat *st)
 	if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, st) < 0 ||
 	    !S_ISREG(st->st_mode))
 		return -EOPNOTSUPP;
-	if (!end || end > (uint64_t)st->st_size)
+	/* the page that the file ends in can be mapped, and so pinned, whole */
+	if (!end || end > (((uint64_t)st->st_size + PAGE - 1) & ~(PAGE - 1ull)))
 		return -EINVAL;
 	return 0;
 }

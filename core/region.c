@@ -145,8 +145,9 @@ void device_msix_table(const struct sv_dev *dev, unsigned int index,
 	*ret_end = *ret_start + 16 * (uint64_t)dev->shape.msix;
 }
 
+/* Of a write only @have bytes are there: the piece that needs more fails. */
 static int64_t bar_rw(struct sv_dev *dev, unsigned int index, uint64_t off,
-		      uint8_t *buf, size_t count, bool write)
+		      uint8_t *buf, size_t have, size_t count, bool write)
 {
 	unsigned int max = dev->bar[index].kind == SV_BAR_IO ? 4 : 8;
 	uint64_t x_start, x_end;
@@ -170,6 +171,11 @@ static int64_t bar_rw(struct sv_dev *dev, unsigned int index, uint64_t off,
 
 		unsigned int size = access_size(off, room, max);
 
+		if (write && (done > have || size > have - done))
+			return refuse(EFAULT,
+				      "%s BAR%u: the program's buffer "
+				      "ends after %zu bytes of %zu",
+				      dev->name, index, have, count);
 		if (write)
 			memcpy(&val, buf + done, size);
 		int r = bar_access(dev, index, off, size, write, false, &val);
@@ -247,8 +253,10 @@ static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
 	bool on = config_memory_enabled(dev->config);
 
 	rwlock_unread(&dev->memory_lock);
+	/* Linux looks for the image then, and finds none */
 	if (!on)
-		return refuse(EIO, "%s ROM: memory decode is off", dev->name);
+		return refuse(ENOMEM, "%s ROM: memory decode is off",
+			      dev->name);
 	if (have > count)
 		have = count;
 	memset(buf, 0xff, count);
@@ -278,8 +286,19 @@ static uint64_t region_len(const struct sv_dev *dev, unsigned int index)
 				   : dev->bar[index].size;
 }
 
+static int64_t config_write_some(struct sv_dev *dev, uint64_t off,
+				 const void *buf, size_t have, size_t count)
+{
+	if (have < count)
+		return refuse(EFAULT,
+			      "%s config: the program's buffer ends "
+			      "after %zu bytes of %zu",
+			      dev->name, have, count);
+	return config_write(dev->config, off, buf, count);
+}
+
 static int64_t region_rw(struct sv_dev *dev, uint64_t pos, void *buf,
-			 size_t count, bool write)
+			 size_t have, size_t count, bool write)
 {
 	uint64_t index = pos >> REGION_SHIFT;
 	uint64_t off = pos & ((1ull << REGION_SHIFT) - 1);
@@ -288,7 +307,7 @@ static int64_t region_rw(struct sv_dev *dev, uint64_t pos, void *buf,
 		return 0;
 	device_wake(dev);
 	if (index == REGION_CONFIG)
-		return write ? config_write(dev->config, off, buf, count)
+		return write ? config_write_some(dev, off, buf, have, count)
 			     : config_read(dev->config, off, buf, count);
 	if (index >= REGION_VGA)
 		return refuse(EINVAL, "%s: no region %llu", dev->name,
@@ -308,19 +327,19 @@ static int64_t region_rw(struct sv_dev *dev, uint64_t pos, void *buf,
 		count = len - off;
 	if (index == REGION_ROM)
 		return rom_read(dev, off, buf, count);
-	return bar_rw(dev, (unsigned int)index, off, buf, count, write);
+	return bar_rw(dev, (unsigned int)index, off, buf, have, count, write);
 }
 
 int64_t device_read(struct sv_dev *dev, uint64_t pos, void *buf, size_t count)
 {
-	return region_rw(dev, pos, buf, count, false);
+	return region_rw(dev, pos, buf, count, count, false);
 }
 
 int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
-		     size_t count)
+		     size_t have, size_t count)
 {
 	/* bar_rw() only reads from the buffer when writing */
-	return region_rw(dev, pos, (void *)(uintptr_t)buf, count, true);
+	return region_rw(dev, pos, (void *)(uintptr_t)buf, have, count, true);
 }
 
 static bool bar_mappable(const struct bar *bar)

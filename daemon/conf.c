@@ -10,16 +10,23 @@
 #include "daemon/conf_dev.h"
 #include "dev/edu/edu.h"
 #include "dev/nvme/nvme.h"
+#include "dev/plain/plain.h"
 #include "dev/ram/ram.h"
 #include "lib/cleanup.h"
 
-/* A new model is added here and in dev/meson.build, nowhere else. */
+/*
+ * A new model is added here, a row of its own, and in dev/meson.build; nowhere
+ * else.
+ */
+/* clang-format off */
 static const struct sv_dev_ops *const models[] = {
 	&nvme_ops,
 	&edu_ops,
 	&ram_ops,
+	&plain_ops,
 	NULL,
 };
+/* clang-format on */
 
 const struct sv_dev_ops *const *conf_models(void)
 {

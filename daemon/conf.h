@@ -43,7 +43,8 @@ struct conf_option {
  * @group:     its IOMMU group, given or assigned by conf_place()
  * @slot:      slot name shared by functions of one device, or NULL
  * @shape:     options that every device has, in order (id, subsys, class,
- *	       bar0..bar5, msi, msix, nointx, noflr, nopcie, af, nosoftrst, rom): see
+ *	       bar0..bar5, msi, msix, nointx, noflr, nopcie, nopm, af, nosoftrst,
+ *	       rom): see
  *	       conf_shape()
  * @options:   the model's own
  */

@@ -93,18 +93,23 @@ static uint64_t pba_bytes(const struct sv_shape *shape)
 	return (shape->msix + 63) / 64 * 8;
 }
 
-/* A BAR of their own: a page at least, the pending bits in its upper half. */
+/*
+ * A BAR of their own: a page at least, or the size the user gave it; the
+ * pending bits in its upper half.
+ */
 static void make_msix_bar(struct sv_shape *shape)
 {
+	struct sv_bar *bar = &shape->bar[shape->msix_bar];
 	uint64_t half = size_pow2(table_bytes(shape), 2048);
 
+	if (bar->kind == SV_BAR_NONE)
+		*bar = (struct sv_bar){
+			.size = size_pow2(half + pba_bytes(shape), 4096),
+			.kind = SV_BAR_MEM32,
+			.access = SV_ACCESS_DIRECT,
+		};
 	shape->msix_table = 0;
-	shape->msix_pba = (uint32_t)half;
-	shape->bar[shape->msix_bar] = (struct sv_bar){
-		.size = size_pow2(half + pba_bytes(shape), 4096),
-		.kind = SV_BAR_MEM32,
-		.access = SV_ACCESS_DIRECT,
-	};
+	shape->msix_pba = (uint32_t)(bar->size / 2);
 }
 
 static int check_msix(const struct conf_lay *l)
@@ -138,7 +143,7 @@ static int finish_msix(struct conf_lay *l)
 
 	if (!shape->msix)
 		return 0;
-	if (!l->model->msix)
+	if (!l->model->msix && !l->msix_placed)
 		ret = find_msix_bar(l);
 	if (ret)
 		return ret;
@@ -149,7 +154,7 @@ static int finish_msix(struct conf_lay *l)
 				   "in a BAR that is no upper half, would do",
 				   l->name, shape->msix, shape->msix_bar,
 				   CONF_MSIX_MAX);
-	if (shape->bar[shape->msix_bar].kind == SV_BAR_NONE)
+	if (l->msix_placed || shape->bar[shape->msix_bar].kind == SV_BAR_NONE)
 		make_msix_bar(shape);
 	return check_msix(l);
 }

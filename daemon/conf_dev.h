@@ -54,12 +54,14 @@ const struct sv_option *conf_shape_options(void);
  * @shape: as it is so far
  * @name:  the model's, for @err
  * @err:   CONF_ERR_MAX bytes
+ * @msix_placed: the user said which BAR has the MSI-X table
  */
 struct conf_lay {
 	const struct sv_shape *model;
 	struct sv_shape *shape;
 	const char *name;
 	char *err;
+	bool msix_placed;
 };
 
 /**

@@ -170,13 +170,28 @@ static int set_msi(struct conf_lay *l, const struct conf_option *o)
 	return 0;
 }
 
+/* "N", or "N@BAR" to say where the table is */
 static int set_msix(struct conf_lay *l, const struct conf_option *o)
 {
+	const char *at = strchrnul(o->value, '@');
+	unsigned long bar = 0;
 	unsigned long n = 0;
+	char left[8];
 
-	if (!parse_number(o->value, 10, CONF_MSIX_MAX, &n))
+	snprintf(left, sizeof(left), "%.*s", (int)(at - o->value), o->value);
+	if (at - o->value >= (int)sizeof(left) ||
+	    !parse_number(left, 10, CONF_MSIX_MAX, &n))
 		return wrong_value(l, o, "0 to 2048 vectors");
 	l->shape->msix = (unsigned int)n;
+	if (!*at)
+		return 0;
+	if (!parse_number(at + 1, 10, SV_NUM_BARS - 1, &bar) ||
+	    l->model->msix || l->model->bar[bar].kind != SV_BAR_NONE)
+		return wrong_value(l, o,
+				   "vectors @ a BAR from 0 to 5 that the model "
+				   "leaves free, without a table of its own");
+	l->shape->msix_bar = (unsigned int)bar;
+	l->msix_placed = true;
 	return 0;
 }
 
@@ -205,6 +220,11 @@ static int set_nopcie(struct conf_lay *l, const struct conf_option *o)
 	return set_flag(l, o, &l->shape->no_pcie);
 }
 
+static int set_nopm(struct conf_lay *l, const struct conf_option *o)
+{
+	return set_flag(l, o, &l->shape->no_pm);
+}
+
 static int set_af(struct conf_lay *l, const struct conf_option *o)
 {
 	l->shape->no_pcie = true;
@@ -231,10 +251,11 @@ static const struct sv_option options[] = {
 	{"class", "CODE  24-bit class code in hex, such as 010802"},
 	{"barN", "[KIND:]SIZE[:prefetch]  bar0 to bar5; io, mem32 or mem64"},
 	{"msi", "N  MSI vectors: 0, 1, 2, 4, 8, 16 or 32"},
-	{"msix", "N  MSI-X vectors, up to 2048"},
+	{"msix", "N[@BAR]  MSI-X vectors, up to 2048; the table's BAR"},
 	{"nointx", "no interrupt pin"},
 	{"noflr", "no function level reset"},
 	{"nopcie", "conventional PCI"},
+	{"nopm", "no power management"},
 	{"af", "conventional PCI with FLR through Advanced Features"},
 	{"nosoftrst", "leaving D3hot keeps the function's state"},
 	{"rom", "FILE  expansion ROM image"},
@@ -242,8 +263,9 @@ static const struct sv_option options[] = {
 };
 
 static int (*const setters[])(struct conf_lay *, const struct conf_option *) = {
-	set_id,	    set_subsys, set_class,  set_bar, set_msi,	    set_msix,
-	set_nointx, set_noflr,	set_nopcie, set_af,  set_nosoftrst, set_rom,
+	set_id,	  set_subsys,	 set_class, set_bar,	set_msi,
+	set_msix, set_nointx,	 set_noflr, set_nopcie, set_nopm,
+	set_af,	  set_nosoftrst, set_rom,
 };
 
 _Static_assert(ARRAY_SIZE(setters) == ARRAY_SIZE(options) - 1,

@@ -62,10 +62,10 @@ static const char *reset_methods(const struct sv_dev *dev)
 		{{"af_flr", "af_flr bus"}, {"af_flr pm", "af_flr pm bus"}},
 	};
 	bool flr = device_has_flr(&dev->shape);
+	bool pm = !dev->shape.no_pm && !dev->shape.no_soft_reset;
 	bool bus = !device_on_root_bus(dev) && dev->set->n <= 1;
 
-	return text[flr ? 1 + dev->shape.no_pcie : 0][!dev->shape.no_soft_reset]
-		   [bus];
+	return text[flr ? 1 + dev->shape.no_pcie : 0][pm][bus];
 }
 
 static int add(struct tree *tree, const struct sv_dev *dev)

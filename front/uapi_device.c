@@ -287,6 +287,9 @@ static int64_t feature(struct request *req)
 		return low_power_wakeup(req, f.flags, f.argsz - head);
 	case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
 		return low_power_exit(req, f.flags, f.argsz - head);
+	case VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2:
+		/* unlike the features it belongs to, which are unknown then */
+		return refuse(EINVAL, "this device cannot migrate");
 	default:
 		return refuse(ENOTTY, "this device has no feature %u",
 			      f.flags & VFIO_DEVICE_FEATURE_MASK);
@@ -339,11 +342,14 @@ static int64_t device_file_read(struct request *req, uint64_t pos, size_t count)
 
 static int64_t device_file_write(struct request *req, uint64_t pos)
 {
-	size_t count;
-	const uint8_t *data = req_data(req, &count);
+	size_t have;
+	const uint8_t *data = req_data(req, &have);
+	size_t count = req->hdr.n_segs ? req->seg[0].want : 0;
+
 	int r = check_there(req);
 
-	return r < 0 ? r : device_write(device_of_req(req), pos, data, count);
+	return r < 0 ? r
+		     : device_write(device_of_req(req), pos, data, have, count);
 }
 
 static int64_t device_file_mmap(struct request *req)

@@ -90,7 +90,8 @@ enum sv_op {
 	SV_IOCTL, /* arg: command, argument. segment 0: bytes at argument */
 	SV_READ,  /* arg: offset or SV_POS, count, bytes to take SV_POS back by
 		   * first. Reply data: the bytes */
-	SV_WRITE, /* arg: offset or SV_POS. segment 0: the bytes */
+	SV_WRITE, /* arg: offset or SV_POS. segment 0: the bytes, as far as
+		   * the program's memory has them */
 	SV_MMAP,  /* arg: offset, length, prot, flags.
 		      * Reply: struct sv_map, the ranges, and a memfd */
 	SV_OP_END,

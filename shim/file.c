@@ -16,6 +16,7 @@
 
 #include <limits.h>
 
+#define PAGE	     4096
 #define RW_MAX	     0x7ffff000u /* MAX_RW_COUNT: what Linux moves at once */
 #define IOVS_AT_ONCE 16
 #define RWF_IGNORED  0x1 /* RWF_HIPRI: means nothing to a driver like VFIO */
@@ -50,6 +51,34 @@ long file_ioctl(int fd, unsigned long cmd, unsigned long arg, long r)
 /* ------------------------------------------------------------------ */
 /* One buffer                                                         */
 
+/* How much of the program's memory can be read, by its pages. */
+static uint32_t readable(const char *buf, uint32_t count)
+{
+	char byte;
+	uint32_t at = 0;
+
+	while (at < count && shim_copy_in(&byte, buf + at, 1) == 1)
+		at += PAGE - (uint32_t)((uintptr_t)(buf + at) % PAGE);
+	return at < count ? at : count;
+}
+
+/*
+ * Linux checks where a write goes before it looks at the bytes, and writes
+ * those there are. So the daemon is told of bytes that can't be read, too.
+ */
+static int64_t write_readable(struct shim_rpc *rpc)
+{
+	uint32_t have = readable(rpc->seg, rpc->seg_want);
+
+	if (have == rpc->seg_want)
+		return -EFAULT;
+	rpc->seg_len = have;
+
+	int64_t r = shim_rpc(rpc);
+
+	return r ? r : -EFAULT;
+}
+
 /* *ret_lost: bytes the file's position moved by all the same */
 static long transfer_chunk(int fd, enum direction dir, char *buf,
 			   uint32_t count, uint64_t off, size_t *ret_lost)
@@ -72,6 +101,8 @@ static long transfer_chunk(int fd, enum direction dir, char *buf,
 
 	int64_t r = shim_rpc(&rpc);
 
+	if (r == -EFAULT && dir == WRITING)
+		r = write_readable(&rpc);
 	*ret_lost = r == -EFAULT ? rpc.ret_len : 0;
 	return r > count ? -EIO : (long)r;
 }

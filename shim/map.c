@@ -11,8 +11,8 @@
  *
  * On Linux a BAR's mapping is VM_IO, VM_PFNMAP, VM_DONTEXPAND, VM_DONTDUMP of
  * a file that is never executable. A memfd's is none of this, so mprotect(),
- * madvise() and mremap() refuse here what Linux refuses there. Calls on other
- * memory never get this far (shim_in_bars()).
+ * madvise(), msync() and mremap() refuse here what Linux refuses there. Calls
+ * on other memory never get this far (shim_in_bars()).
  */
 #include "shim/map.h"
 
@@ -295,6 +295,31 @@ long map_madvise(uintptr_t addr, size_t len, int advice)
 	if (bar > addr) {
 		/* holes are reported last, and EINVAL comes before that */
 		long r = SYS(madvise, addr, bar - addr, advice);
+
+		if (r < 0 && r != -ENOMEM)
+			return r;
+	}
+	/* punching a hole is the file's affair, and it is no regular one */
+	return advice == MADV_REMOVE ? -ENODEV : -EINVAL;
+}
+
+/* ------------------------------------------------------------------ */
+/* msync                                                              */
+
+/* Writing back is the file's affair too, and a device's has no way to. */
+long map_msync(uintptr_t addr, size_t len, int flags)
+{
+	uintptr_t end = addr + PAGE_UP(len);
+
+	if (addr % PAGE || end <= addr || !(flags & MS_SYNC))
+		return SYS(msync, addr, len, flags);
+
+	uintptr_t bar = first_bar(addr, end);
+	if (bar == end)
+		return SYS(msync, addr, len, flags);
+	if (bar > addr) {
+		/* holes are reported last */
+		long r = SYS(msync, addr, bar - addr, flags);
 
 		if (r < 0 && r != -ENOMEM)
 			return r;

@@ -17,6 +17,7 @@ long map_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd,
 /* Instead of the host's, for ranges where shim_in_bars() is true. */
 long map_mprotect(uintptr_t addr, size_t len, int prot);
 long map_madvise(uintptr_t addr, size_t len, int advice);
+long map_msync(uintptr_t addr, size_t len, int flags);
 long map_mlock(uintptr_t addr, size_t len, unsigned int flags);
 long map_mremap(uintptr_t old, size_t old_len, size_t new_len, int flags,
 		uintptr_t to);

@@ -11,6 +11,7 @@
 DEFINE_NEXT(mmap);
 DEFINE_NEXT(mprotect);
 DEFINE_NEXT(madvise);
+DEFINE_NEXT(msync);
 DEFINE_NEXT(mremap);
 DEFINE_NEXT(mlock);
 DEFINE_NEXT(mlock2);
@@ -49,6 +50,13 @@ EXPORT int madvise(void *addr, size_t len, int advice)
 	if (!shim_in_bars((uintptr_t)addr, len))
 		return NEXT(madvise)(addr, len, advice);
 	return (int)shim_ret(map_madvise((uintptr_t)addr, len, advice));
+}
+
+EXPORT int msync(void *addr, size_t len, int flags)
+{
+	if (!shim_in_bars((uintptr_t)addr, len))
+		return NEXT(msync)(addr, len, flags);
+	return (int)shim_ret(map_msync((uintptr_t)addr, len, flags));
 }
 
 /* The fifth argument is there only with flags that say so. */

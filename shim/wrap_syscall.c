@@ -94,6 +94,8 @@ static long call_memory(const struct call *c)
 		return map_mprotect(addr, (size_t)a[1], (int)a[2]);
 	if (c->nr == SYS_madvise)
 		return map_madvise(addr, (size_t)a[1], (int)a[2]);
+	if (c->nr == SYS_msync)
+		return map_msync(addr, (size_t)a[1], (int)a[2]);
 	return map_mremap(addr, (size_t)a[1], (size_t)a[2], (int)a[3],
 			  (uintptr_t)a[4]);
 }
@@ -131,6 +133,7 @@ static long dispatch(const struct call *c)
 	case SYS_mmap:
 	case SYS_mprotect:
 	case SYS_madvise:
+	case SYS_msync:
 	case SYS_mremap:
 		return call_memory(c);
 	case SYS_openat:

@@ -183,6 +183,7 @@ struct vfio_device_feature {
 #define VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY		3
 #define VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP 4
 #define VFIO_DEVICE_FEATURE_LOW_POWER_EXIT		5
+#define VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2		12
 
 struct vfio_device_low_power_entry_with_wakeup {
 	int32_t wakeup_eventfd;

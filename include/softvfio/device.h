@@ -77,6 +77,7 @@ struct sv_bar {
  * @msix_table:    offset of the table, 8-aligned
  * @msix_pba:      offset of the pending bit array, 8-aligned
  * @no_pcie:       conventional PCI: 256 bytes of configuration space, no FLR
+ * @no_pm:         no power management capability
  * @no_flr:        PCIe without function level reset
  * @af_flr:        conventional PCI with function level reset through the
  *		   Advanced Features capability; of no effect with PCIe
@@ -105,6 +106,7 @@ struct sv_shape {
 	uint32_t msix_table;
 	uint32_t msix_pba;
 	bool no_pcie;
+	bool no_pm;
 	bool no_flr;
 	bool af_flr;
 	bool no_soft_reset;

@@ -202,6 +202,10 @@ static void check_rom(int d)
 	want(get(d, rom + 4094, buf, 4), 2, "rom: across its end is short");
 	want(put(d, rom, buf, 4), -EINVAL, "rom: pwrite is EINVAL");
 	want(put(d, rom, buf, 0), 0, "rom: pwrite of 0 bytes");
+	set_command(d, 2, 0);
+	want(get(d, rom, buf, 1), -ENOMEM,
+	     "rom: with memory disabled is ENOMEM");
+	set_command(d, 0, 2);
 }
 
 static void check_io(int d)

@@ -306,7 +306,7 @@ def test_lspci_sees_the_shape(user, rom):
 @pytest.mark.parametrize("options, said", [
     ("edu,nosuch=1", "no option 'nosuch'; there are:"),
     ("edu,nosuch=1", "bdf, group, slot, id, subsys, class, barN, msi, msix, "
-     "nointx, noflr, nopcie, af, nosoftrst, rom"),
+     "nointx, noflr, nopcie, nopm, af, nosoftrst, rom"),
     ("nosuch", "no device model 'nosuch'; there are: nvme, edu, ram"),
     ("edu,bdf=1:2", "bdf=1:2 is not an address such as 0000:01:00.0"),
     ("edu,id=12345:1", "id=12345:1 is not VENDOR:DEVICE in hex"),
@@ -324,6 +324,10 @@ def test_lspci_sees_the_shape(user, rom):
     ("edu,nointx=1", "nointx takes no value"),
     ("edu,noflr=no", "noflr takes no value"),
     ("edu,nopcie=0", "nopcie takes no value"),
+    ("edu,nopm=1", "nopm takes no value"),
+    ("edu,msix=2@0", "msix=2@0 is not vectors @ a BAR"),
+    ("edu,msix=2@6", "msix=2@6 is not vectors @ a BAR"),
+    ("nvme,msix=2@2", "msix=2@2 is not vectors @ a BAR"),
     ("edu,rom=/nosuch", "rom=/nosuch: No such file or directory"),
     ("edu,id=1:1,id=1:2", "'id' is given twice"),
 ])

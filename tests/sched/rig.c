@@ -399,7 +399,8 @@ void command(struct rig_dev *rd, bool memory)
 	uint16_t val = PCI_COMMAND_MASTER | (memory ? PCI_COMMAND_MEMORY : 0);
 
 	sched_point("request: COMMAND");
-	sched_expect(device_write(rd->dev, CONFIG(PCI_COMMAND), &val, 2) == 2,
+	sched_expect(device_write(rd->dev, CONFIG(PCI_COMMAND), &val, 2, 2) ==
+			     2,
 		     "COMMAND");
 	sched_point("answer");
 }
@@ -409,7 +410,7 @@ void power(struct rig_dev *rd, unsigned int state)
 	uint16_t val = (uint16_t)state;
 
 	sched_point("request: PMCSR");
-	sched_expect(device_write(rd->dev, CONFIG(PM_CTRL), &val, 2) == 2,
+	sched_expect(device_write(rd->dev, CONFIG(PM_CTRL), &val, 2, 2) == 2,
 		     "PMCSR");
 	sched_point("answer");
 }
@@ -419,7 +420,7 @@ void flr(struct rig_dev *rd)
 	uint16_t val = PCI_EXP_DEVCTL_BCR_FLR;
 
 	sched_point("request: DEVCTL");
-	sched_expect(device_write(rd->dev, CONFIG(EXP_DEVCTL), &val, 2) == 2,
+	sched_expect(device_write(rd->dev, CONFIG(EXP_DEVCTL), &val, 2, 2) == 2,
 		     "DEVCTL");
 	sched_point("answer");
 }
@@ -429,9 +430,9 @@ void intx_disable(struct rig_dev *rd, bool disable)
 	uint8_t val = disable ? PCI_COMMAND_INTX_DISABLE >> 8 : 0;
 
 	sched_point("request: DisINTx");
-	sched_expect(device_write(rd->dev, CONFIG(PCI_COMMAND + 1), &val, 1) ==
-			     1,
-		     "DisINTx");
+	sched_expect(
+		device_write(rd->dev, CONFIG(PCI_COMMAND + 1), &val, 1, 1) == 1,
+		"DisINTx");
 	sched_point("answer");
 }
 
@@ -545,7 +546,7 @@ int64_t rig_pwrite(struct rig_dev *rd, unsigned int bar, uint64_t off,
 {
 	sched_point("request: pwrite");
 
-	int64_t r = device_write(rd->dev, BAR(bar) | off, &val, 4);
+	int64_t r = device_write(rd->dev, BAR(bar) | off, &val, 4, 4);
 
 	sched_point("answer");
 	sched_expect(r == 4 || r == -EIO, "pwrite: %lld", (long long)r);

@@ -67,7 +67,7 @@ static void clear(void)
 	device_write(g.rd->dev,
 		     request[TO_MEMORY].region << REGION_SHIFT |
 			     request[TO_MEMORY].off,
-		     &zero, sizeof(zero));
+		     &zero, sizeof(zero), sizeof(zero));
 }
 
 /* Nothing may be written while it is off, and nothing once it is removed. */

@@ -455,11 +455,13 @@ class FakeDaemon:
         return done(len(data), data)
 
     def on_write(self, file, req):
-        data = req.segs[0][2]
+        _, want, data = req.segs[0]
         assert len(data) <= DATA_MAX
         span = self.span(file, req.arg[0])
         if not span:
             return done(-errno.EINVAL)
+        if len(data) < want:
+            return done(-errno.EFAULT)
         data = data[:span[1] - span[0]]
         self.region[span[0]:span[0] + len(data)] = data
         if req.arg[0] == POS:

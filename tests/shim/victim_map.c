@@ -108,13 +108,17 @@ static void addresses_are_honoured(int fd, char **args)
 
 static void check_refused(char *p)
 {
-	static const int advice[] = {MADV_DONTNEED, MADV_REMOVE,    MADV_FREE,
-				     MADV_COLD,	    MADV_PAGEOUT,   MADV_DOFORK,
-				     MADV_DODUMP,   MADV_WIPEONFORK};
+	static const int advice[] = {MADV_DONTNEED,  MADV_FREE,	  MADV_COLD,
+				     MADV_PAGEOUT,   MADV_DOFORK, MADV_DODUMP,
+				     MADV_WIPEONFORK};
 	int both = MREMAP_MAYMOVE;
 
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 7; i++)
 		CHECK_ERRNO(madvise(p, BAR_SIZE, advice[i]), EINVAL);
+	CHECK_ERRNO(madvise(p, BAR_SIZE, MADV_REMOVE), ENODEV);
+	CHECK_ERRNO(msync(p, PAGE, MS_SYNC), EINVAL);
+	CHECK_ERRNO(syscall(SYS_msync, p, PAGE, MS_SYNC), EINVAL);
+	CHECK(msync(p, PAGE, MS_ASYNC) == 0);
 	CHECK(madvise(p, BAR_SIZE, MADV_DONTFORK) == 0);
 	CHECK(madvise(p, BAR_SIZE, MADV_RANDOM) == 0);
 	CHECK_ERRNO(mremap(p, BAR_SIZE, 2 * BAR_SIZE, both), EFAULT);

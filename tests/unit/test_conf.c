@@ -114,7 +114,7 @@ static void every_model_can_be_named(void **state)
 		add(f, conf_models()[n]->name);
 		assert_ptr_equal(f->conf.devs[n].ops, conf_models()[n]);
 	}
-	assert_int_equal(n, 3);
+	assert_int_equal(n, 4);
 }
 
 static void options_go_where_they_belong(void **state)
@@ -407,6 +407,7 @@ static void shape_options_are_applied(void **state)
 	assert_true(laid(*state, "nointx", "").no_intx);
 	assert_true(laid(*state, "noflr", "").no_flr);
 	assert_true(laid(*state, "nopcie", "").no_pcie);
+	assert_true(laid(*state, "nopm", "").no_pm);
 }
 
 static void bars_can_be_added_and_grown(void **state)
@@ -456,6 +457,22 @@ static void msix_of_a_model_without_finds_a_free_bar(void **state)
 	assert_int_equal(shape.msix_bar, 4);
 	assert_int_equal(shape.bar[4].kind, SV_BAR_MEM32);
 	assert_int_equal(shape.msi, 8);
+}
+
+static void msix_table_goes_where_the_user_says(void **state)
+{
+	struct fixture *f = *state;
+	const struct dev_conf *dev = &f->conf.devs[0];
+	struct sv_shape shape;
+
+	add(f, "plain,msix=5@3,bar3=16K,bar5=4K");
+	shape = dev->ops->shape;
+	assert_int_equal(conf_shape(dev, &shape, f->err), 0);
+	assert_int_equal(shape.msix, 5);
+	assert_int_equal(shape.msix_bar, 3);
+	assert_int_equal(shape.bar[3].size, 0x4000);
+	assert_int_equal(shape.msix_table, 0);
+	assert_int_equal(shape.msix_pba, 0x2000);
 }
 
 static void rom_has_the_size_of_its_file(void **state)
@@ -592,6 +609,7 @@ int main(void)
 		TEST(bars_can_be_added_and_grown),
 		TEST(msix_table_gets_a_bar),
 		TEST(msix_of_a_model_without_finds_a_free_bar),
+		TEST(msix_table_goes_where_the_user_says),
 		TEST(rom_has_the_size_of_its_file),
 		TEST(wrong_shapes_are_explained),
 		TEST(msix_must_fit),

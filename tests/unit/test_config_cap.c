@@ -158,6 +158,21 @@ static void flr_self_clears_and_resets(void **state)
 	assert_int_equal(get(f, DEVCTL, 2), 0x0010);
 }
 
+static void a_function_without_power_management_stays_in_d0(void **state)
+{
+	struct fixture *f = *state;
+	struct sv_shape shape = {
+		.vendor = 1, .device = 2, .no_pcie = true, .no_pm = true};
+
+	shape_is(f, &shape);
+	assert_int_equal(get(f, PCI_STATUS, 2) & PCI_STATUS_CAP_LIST, 0);
+	assert_int_equal(get(f, PCI_CAPABILITY_LIST, 1), 0);
+	set(f, PM + PCI_PM_CTRL, 2, 3);
+	raw_set(f, PM + PCI_PM_CTRL, 2, 3);
+	no_event(f);
+	assert_int_equal(get(f, PM + PCI_PM_CTRL, 2), 0);
+}
+
 static void flr_without_devcap_flr_only_self_clears(void **state)
 {
 	struct fixture *f = *state;
@@ -336,6 +351,7 @@ int main(void)
 		T(d1_and_d2_do_not_exist),
 		T(power_changes_only_through_the_first_byte),
 		T(flr_self_clears_and_resets),
+		T(a_function_without_power_management_stays_in_d0),
 		T(flr_without_devcap_flr_only_self_clears),
 		T(mps_is_virtual_and_mrrs_not_below_it),
 		T(devctl_reaches_hardware_devctl2_except_ari),

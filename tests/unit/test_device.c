@@ -157,7 +157,7 @@ static void command(struct fixture *f, uint16_t value)
 {
 	uint64_t pos = 7ull << REGION_SHIFT | PCI_COMMAND;
 
-	assert_int_equal(device_write(f->dev, pos, &value, 2), 2);
+	assert_int_equal(device_write(f->dev, pos, &value, 2, 2), 2);
 }
 
 static void *read_hold(void *arg)
@@ -272,6 +272,47 @@ static void closing_takes_the_memory_from_accesses_too(void **state)
 	pthread_join(writer, NULL);
 }
 
+/* Ways to reset a function, one bit each */
+enum {
+	BY_FLR = 1,
+	BY_POWER = 2,
+	BY_SLOT = 4,
+};
+
+static int only_ways(void *arg, struct sv_shape *shape, char error[256])
+{
+	const unsigned int *ways = arg;
+
+	shape->no_flr = !(*ways & BY_FLR);
+	shape->no_soft_reset = !(*ways & BY_POWER);
+	shape->multifunction = !(*ways & BY_SLOT);
+	return 0;
+}
+
+static void a_reset_needs_a_way_to_do_it(void **state)
+{
+	struct fixture *f = *state;
+	char err[256];
+
+	for (unsigned int ways = 0; ways < 8; ways++) {
+		struct device_host host = {
+			.name = "0000:02:00.0",
+			.ops = &model,
+			.space = &f->space,
+			.watcher = f->watcher,
+			.inotify = -1,
+			.set = &f->set,
+			.override = only_ways,
+			.override_arg = &ways,
+		};
+		struct sv_dev *dev = NULL;
+
+		assert_int_equal(device_new(&host, err, &dev), 0);
+		assert_int_equal(device_reset(dev), ways ? 0 : -EINVAL);
+		device_free(dev);
+	}
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -281,6 +322,7 @@ int main(void)
 		T(a_reset_does_not_turn_memory_on_again),
 		T(a_function_nobody_has_open_answers_nobody),
 		T(closing_takes_the_memory_from_accesses_too),
+		T(a_reset_needs_a_way_to_do_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

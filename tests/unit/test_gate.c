@@ -68,7 +68,7 @@ static void command(struct sv_dev *dev, uint16_t value)
 {
 	uint64_t pos = (uint64_t)REGION_CONFIG << REGION_SHIFT | PCI_COMMAND;
 
-	assert_int_equal(device_write(dev, pos, &value, 2), 2);
+	assert_int_equal(device_write(dev, pos, &value, 2, 2), 2);
 }
 
 static int set_up(void **state)

@@ -211,6 +211,21 @@ static void file_may_grow(void **state)
 	mem_put(big);
 }
 
+static void file_ends_with_its_last_page(void **state)
+{
+	int fd = new_file(PAGE + 100);
+	struct mem *mem = NULL;
+	char c = 0;
+
+	assert_int_equal(mem_file(fd, true, 2 * PAGE + 1, &mem), -EINVAL);
+	assert_int_equal(mem_file(fd, true, 2 * PAGE, &mem), 0);
+	assert_int_equal(mem_write(mem, NULL, 2 * PAGE - 1, "e", 1), 0);
+	assert_int_equal(mem_read(mem, NULL, 2 * PAGE - 1, &c, 1), 0);
+	assert_int_equal(c, 'e');
+	close(fd);
+	mem_put(mem);
+}
+
 static void truncated_file_costs_the_copy(void **state)
 {
 	static const size_t len[] = {1, 8, 16, 64, 65, 300, 4096, 8192};
@@ -922,6 +937,7 @@ int main(void)
 		cmocka_unit_test(file_is_one_memory_however_it_is_opened),
 		cmocka_unit_test(file_refuses_what_it_cannot_promise),
 		cmocka_unit_test(file_may_grow),
+		cmocka_unit_test(file_ends_with_its_last_page),
 		cmocka_unit_test(truncated_file_costs_the_copy),
 		cmocka_unit_test(sigbus_of_others_goes_to_the_previous_handler),
 		cmocka_unit_test(published_word_is_last),
