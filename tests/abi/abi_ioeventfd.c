@@ -177,8 +177,10 @@ static void check_ram(void)
 	check_limit(v.device, fd);
 	check_writes(v.device, fd);
 	vfio_close(&v);
+	vfio_open(&v, "ram"); /* whoever asks sees that it was closed */
 	eventfd_write(fd, 1);
 	want(events(fd), 1, "ioeventfd: nobody takes it after the last close");
+	vfio_close(&v);
 	close(fd);
 }
 

@@ -18,7 +18,8 @@ MACHINE = (
     "-d", "ram,af,nosoftrst", "-d", "edu", "-d", "edu", "-d", "nvme,size=1M")
 SOAK = os.environ.get("SOFTVFIO_SOAK")
 SLOW = int(os.environ.get("SOFTVFIO_SLOW", "1"))
-REPORT = re.compile(r"\d+ refusals?; |[0-9a-f:.]+: \d+ DMA access(es)? "
+REPORT = re.compile(r"\d+ refusals?; |\d+ DMA mappings? .* left behind |"
+                    r"[0-9a-f:.]+: \d+ DMA access(es)? "
                     r"(missed|with bus mastering off)$")
 
 ONCE = [

@@ -90,8 +90,8 @@ MUTANTS = [
      [("	mutex_lock(&dev->model);\n	mutex_unlock(&dev->model);\n	return 0;",
        "	return 0;")]),
     ("a signal does not kick the device", "core/ioeventfd.c", "ioeventfd",
-     [("	e->pending = true;\n	io->n_pending++;\n	return true;",
-       "	e->pending = true;\n	io->n_pending++;\n	return false;")]),
+     [("	e->pending = true;\n	dev->ioeventfds.n_pending++;\n	return true;",
+       "	e->pending = true;\n	dev->ioeventfds.n_pending++;\n	return false;")]),
     # Unplug
     ("a removal revokes who opened after it", "core/unplug.c", "unplug",
      [("{\n	device_cancel_dma(dev);",
@@ -116,12 +116,12 @@ MUTANTS = [
      [("	mutex_lock(&ioas->idle_lock);\n	cond_broadcast(&ioas->idle);\n"
        "	mutex_unlock(&ioas->idle_lock);", "	cond_broadcast(&ioas->idle);")]),
     ("a write under way is abandoned", "core/mem_mm.c", "unmap-mm",
-     [("	return job->write && atomic_load(&job->state) != JOB_QUEUED;",
+     [("	return job->writes && atomic_load(&job->state) != JOB_QUEUED;",
        "	return false;")]),
     ("a job is done without a look for who waits", "core/mem_mm.c", "unmap-mm",
      [("	atomic_fetch_add(&mm->n_waiting, 1);\n"
-       "	int r = job_sleep_locked(mm, job, stop);\n",
-       "	int r = job_sleep_locked(mm, job, stop);\n"
+       "	int r = job_sleep_locked(mm, job, stop, c);\n",
+       "	int r = job_sleep_locked(mm, job, stop, c);\n"
        "	atomic_fetch_add(&mm->n_waiting, 1);\n")]),
     # Interrupts
     ("a vector is looked up before it is locked", "core/irq.c", "msi",

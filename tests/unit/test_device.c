@@ -285,7 +285,6 @@ static int only_ways(void *arg, struct sv_shape *shape, char error[256])
 
 	shape->no_flr = !(*ways & BY_FLR);
 	shape->no_soft_reset = !(*ways & BY_POWER);
-	shape->multifunction = !(*ways & BY_SLOT);
 	return 0;
 }
 
@@ -295,13 +294,14 @@ static void a_reset_needs_a_way_to_do_it(void **state)
 	char err[256];
 
 	for (unsigned int ways = 0; ways < 8; ways++) {
+		struct dev_set set = {.n = ways & BY_SLOT ? 1 : 2};
 		struct device_host host = {
 			.name = "0000:02:00.0",
 			.ops = &model,
 			.space = &f->space,
 			.watcher = f->watcher,
 			.inotify = -1,
-			.set = &f->set,
+			.set = &set,
 			.override = only_ways,
 			.override_arg = &ways,
 		};
