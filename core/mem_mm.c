@@ -206,6 +206,7 @@ static int job_copy(int fd, struct job *job)
 	for (size_t i = 0; i < job->n && r == 0; i++) {
 		if (atomic_load(&job->state) == JOB_ABANDONED)
 			return -ECANCELED;
+		sched_point("copy");
 		r = piece_copy(fd, job, &job->piece[i], from);
 		from += job->piece[i].len;
 	}
@@ -216,7 +217,6 @@ static void job_run(struct mm *mm, struct job *job)
 {
 	int expected = JOB_RUNNING;
 
-	sched_point("copy");
 	job->result = job_copy(mm->fd, job);
 	sched_point("copied");
 	if (!atomic_compare_exchange_strong(&job->state, &expected, JOB_DONE)) {
