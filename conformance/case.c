@@ -73,7 +73,8 @@ static struct outcome isolate(case_fn *fn, const void *arg, int ms)
 	return outcome;
 }
 
-static void vsay(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static void vsay(const char *fmt,
+						       va_list ap)
 {
 	size_t room = sizeof(line->text) - line->len;
 	int n = vsnprintf(line->text + line->len, room, fmt, ap);

@@ -9,13 +9,20 @@
 
 #define ROOM 4
 
+/* Both structures begin like this, and end with an array. */
+struct head {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t count;
+};
+
 struct info {
-	struct vfio_pci_hot_reset_info head;
+	struct head head;
 	struct vfio_pci_dependent_device dev[ROOM];
 };
 
 struct reset {
-	struct vfio_pci_hot_reset head;
+	struct head head;
 	int32_t fds[ROOM];
 };
 
@@ -81,7 +88,7 @@ static void check_info(int d)
 static void check_arguments(const struct vfio *v)
 {
 	struct reset r = {.head = {11, 0, 1}, .fds = {v->group}};
-	struct vfio_pci_hot_reset *cut = edge(sizeof(*cut));
+	struct head *cut = edge(sizeof(*cut));
 	int closed = dup(0), d = v->device;
 
 	close(closed);
@@ -89,13 +96,13 @@ static void check_arguments(const struct vfio *v)
 	     "hot_reset: bad pointer is EFAULT");
 	want(R(ioctl(d, VFIO_DEVICE_PCI_HOT_RESET, &r)), -EINVAL,
 	     "hot_reset: argsz 11");
-	r.head = (struct vfio_pci_hot_reset){sizeof(r), 1, 1};
+	r.head = (struct head){sizeof(r), 1, 1};
 	want(R(ioctl(d, VFIO_DEVICE_PCI_HOT_RESET, &r)), -EINVAL,
 	     "hot_reset: flags");
 	want(hot_reset(d, 0, v->group, -1), -EINVAL, "hot_reset: no group");
 	want(hot_reset(d, 3, v->group, v->group), -EINVAL,
 	     "hot_reset: more groups than devices");
-	*cut = (struct vfio_pci_hot_reset){64, 0, 1};
+	*cut = (struct head){64, 0, 1};
 	want(R(ioctl(d, VFIO_DEVICE_PCI_HOT_RESET, cut)), -EFAULT,
 	     "hot_reset: descriptors that cannot be read are EFAULT");
 	want(hot_reset(d, 1, closed, -1), -EBADF, "hot_reset: closed");

@@ -640,7 +640,7 @@ static void held_copy_gives_up_on_cancel(void **state)
 	program_start(&p);
 	struct copy c = {.mem = program_mem(&p),
 			 .at = va(p.pages),
-			 .stop = {&ctx.cancel, NULL}};
+			 .stop = {.cancel = &ctx.cancel}};
 
 	copy_cancel_held(&c, &p, &ctx);
 	assert_true(c.took_ns < MEM_TIMEOUT_NS);
@@ -704,7 +704,7 @@ static void held_write_delivers_what_it_was_given(void **state)
 	program_start(&p);
 	struct copy c = {.mem = program_mem(&p),
 			 .at = va(p.pages),
-			 .stop = {&ctx.cancel, NULL},
+			 .stop = {.cancel = &ctx.cancel},
 			 .write = true};
 
 	copy_cancel_held(&c, &p, &ctx);
