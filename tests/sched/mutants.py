@@ -112,7 +112,7 @@ MUTANTS = [
        "	mutex_lock", "	if (true)\n		return;\n	mutex_lock"),
       ("		area_free(a);\n	}\n	*ret_unmapped",
        "	}\n	*ret_unmapped")]),
-    ("idle is told without its lock", "core/ioas.c", "unmap",
+    ("idle is told without its lock", "core/ioas_dma.c", "unmap",
      [("	mutex_lock(&ioas->idle_lock);\n	cond_broadcast(&ioas->idle);\n"
        "	mutex_unlock(&ioas->idle_lock);", "	cond_broadcast(&ioas->idle);")]),
     ("a write under way is abandoned", "core/mem_mm.c", "unmap-mm",
