@@ -91,6 +91,7 @@ static void table_insert(struct ioas *ioas, struct area *a)
 		(ioas->n - i) * sizeof(ioas->area[0]));
 	ioas->area[i] = a;
 	ioas->n++;
+	ioas->changes++;
 }
 
 /* Take out the areas [@from, @end): a chain, in ascending order. */
@@ -108,12 +109,13 @@ static struct area *table_remove(struct ioas *ioas, size_t from, size_t end)
 	memmove(&ioas->area[from], &ioas->area[end],
 		(ioas->n - end) * sizeof(ioas->area[0]));
 	ioas->n -= end - from;
+	ioas->changes++;
 	return chain;
 }
 
 /* --- life --- */
 
-int ioas_new(uint32_t max_areas, struct ioas **ret_ioas)
+int NO_TSA ioas_new(uint32_t max_areas, struct ioas **ret_ioas)
 {
 	struct ioas *ioas = calloc(1, sizeof(*ioas));
 
@@ -121,6 +123,7 @@ int ioas_new(uint32_t max_areas, struct ioas **ret_ioas)
 		return -ENOMEM;
 	ioas->refs = 1;
 	ioas->max_areas = max_areas;
+	ioas->changes = 1;
 	rwlock_init(&ioas->lock, RANK_IOAS, "ioas");
 	mutex_init(&ioas->idle_lock, RANK_LEAF, "ioas.idle");
 	cond_init(&ioas->idle);
@@ -311,17 +314,27 @@ static int check_bisect(const struct ioas *ioas, size_t from, size_t end,
 		      (ull)iova, (ull)last, (ull)bad->first, (ull)bad->last);
 }
 
+/* Those with a page in [@iova, @last], which contains one of them or not. */
+static void find_touched(const struct ioas *ioas, uint64_t iova, uint64_t last,
+			 size_t *ret_from, size_t *ret_end)
+	REQUIRES_SHARED(&ioas->lock)
+{
+	size_t end = ioas_find(ioas, last);
+
+	if (end < ioas->n && ioas->area[end]->first <= last)
+		end++;
+	*ret_from = ioas_find(ioas, iova);
+	*ret_end = end;
+}
+
 static int unmap_locked(struct ioas *ioas, enum ioas_unmap_mode mode,
 			uint64_t iova, uint64_t last, struct area **ret_chain)
 	REQUIRES(&ioas->lock)
 {
-	size_t from = ioas_find(ioas, iova);
-	size_t end = ioas_find(ioas, last);
+	size_t from, end;
 	int r = 0;
 
-	/* the one that contains @last, if any, goes as well */
-	if (end < ioas->n && ioas->area[end]->first <= last)
-		end++;
+	find_touched(ioas, iova, last, &from, &end);
 	if (mode == IOAS_UNMAP_V2)
 		r = check_bisect(ioas, from, end, iova, last);
 	else if (from < end && ioas->area[from]->first < iova)
@@ -354,20 +367,11 @@ static void area_wait_idle(struct ioas *ioas, struct area *a)
 	mutex_unlock(&ioas->idle_lock);
 }
 
-int ioas_unmap(struct ioas *ioas, enum ioas_unmap_mode mode, uint64_t iova,
-	       uint64_t size, uint64_t *ret_unmapped)
+/* What was taken out of the table: frees it. Return: its bytes */
+static uint64_t chain_drop(struct ioas *ioas, struct area *chain)
 {
-	struct area *chain = NULL, *a;
-	uint64_t last = 0, unmapped = 0;
-	int r = check_unmap(mode, iova, size, &last);
-
-	if (r < 0)
-		return r;
-	rwlock_write(&ioas->lock);
-	r = unmap_locked(ioas, mode, iova, last, &chain);
-	rwlock_unwrite(&ioas->lock);
-	if (r < 0)
-		return r;
+	uint64_t unmapped = 0;
+	struct area *a;
 
 	for (a = chain; a; a = a->next)
 		area_revoke(a); /* all of them before waiting for the first */
@@ -377,8 +381,93 @@ int ioas_unmap(struct ioas *ioas, enum ioas_unmap_mode mode, uint64_t iova,
 		unmapped += a->last - a->first + 1;
 		area_free(a);
 	}
-	*ret_unmapped = unmapped;
+	return unmapped;
+}
+
+int ioas_unmap(struct ioas *ioas, enum ioas_unmap_mode mode, uint64_t iova,
+	       uint64_t size, uint64_t *ret_unmapped)
+{
+	struct area *chain = NULL;
+	uint64_t last = 0;
+	int r = check_unmap(mode, iova, size, &last);
+
+	if (r < 0)
+		return r;
+	rwlock_write(&ioas->lock);
+	r = unmap_locked(ioas, mode, iova, last, &chain);
+	rwlock_unwrite(&ioas->lock);
+	if (r < 0)
+		return r;
+	*ret_unmapped = chain_drop(ioas, chain);
 	return 0;
+}
+
+/* --- dirty pages --- */
+
+void ioas_track(struct ioas *ioas, bool on)
+{
+	rwlock_write(&ioas->lock);
+	ioas->tracking = on;
+	ioas->changes++;
+	rwlock_unwrite(&ioas->lock);
+}
+
+static int dirty_locked(const struct ioas *ioas, uint64_t iova, uint64_t last,
+			struct ioas_dirty *d, struct iova_range *ranges,
+			size_t max, size_t *ret_n) REQUIRES_SHARED(&ioas->lock)
+{
+	size_t from, end, n = 0;
+
+	if (!ioas->tracking)
+		return refuse(EINVAL, "dirty pages: tracking is off; start it "
+				      "by VFIO_IOMMU_DIRTY_PAGES");
+
+	find_touched(ioas, iova, last, &from, &end);
+
+	int r = check_bisect(ioas, from, end, iova, last);
+
+	if (r < 0)
+		return r;
+	if (d->changes != ioas->changes || d->done > end - from)
+		*d = (struct ioas_dirty){.changes = ioas->changes};
+	for (from += d->done; from < end && n < max; from++, n++)
+		ranges[n] = (struct iova_range){ioas->area[from]->first,
+						ioas->area[from]->last};
+	*ret_n = n;
+	return 0;
+}
+
+int ioas_dirty(struct ioas *ioas, uint64_t iova, uint64_t size,
+	       struct ioas_dirty *d, struct iova_range *ranges, size_t max,
+	       size_t *ret_n)
+{
+	uint64_t last;
+	int r = check_unmap(IOAS_UNMAP_V2, iova, size, &last);
+
+	if (r < 0)
+		return r;
+	rwlock_read(&ioas->lock);
+	r = dirty_locked(ioas, iova, last, d, ranges, max, ret_n);
+	rwlock_unread(&ioas->lock);
+	return r;
+}
+
+int ioas_unmap_dirty(struct ioas *ioas, uint64_t iova,
+		     const struct ioas_dirty *d, uint64_t *ret_unmapped)
+{
+	struct area *chain = NULL;
+	int r = -EAGAIN;
+
+	rwlock_write(&ioas->lock);
+	if (ioas->changes == d->changes) {
+		size_t from = ioas_find(ioas, iova);
+
+		chain = table_remove(ioas, from, from + d->done);
+		r = 0;
+	}
+	rwlock_unwrite(&ioas->lock);
+	*ret_unmapped = chain_drop(ioas, chain);
+	return r;
 }
 
 /* --- listings --- */

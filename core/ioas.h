@@ -100,6 +100,49 @@ int ioas_unmap(struct ioas *ioas, enum ioas_unmap_mode mode, uint64_t iova,
 	       uint64_t size, uint64_t *ret_unmapped);
 
 /**
+ * ioas_track() - VFIO_IOMMU_DIRTY_PAGES_FLAG_START, _STOP
+ *
+ * Context: takes ioas->lock for writing.
+ */
+void ioas_track(struct ioas *ioas, bool on);
+
+/**
+ * struct ioas_dirty - How far a question about dirty pages has come
+ * @changes: the state of the table it is about; 0 = just begun
+ * @done:    mappings of the range dealt with, in ascending order
+ */
+struct ioas_dirty {
+	uint64_t changes;
+	uint64_t done;
+};
+
+/**
+ * ioas_dirty() - Which pages of a range are dirty: mappings, from d->done on
+ * @ranges: filled, at most @max; all of their pages are dirty. As on Linux,
+ *	    where a device behind an IOMMU that tracks nothing may have written
+ *	    to whatever it could
+ *
+ * When the table is no longer as @d has seen it, @d begins again.
+ *
+ * Context: takes ioas->lock for reading.
+ * Return: 0; -EINVAL tracking is off, a mapping lies half inside, or as for
+ * ioas_unmap() of v2; -EOVERFLOW.
+ */
+int ioas_dirty(struct ioas *ioas, uint64_t iova, uint64_t size,
+	       struct ioas_dirty *d, struct iova_range *ranges, size_t max,
+	       size_t *ret_n);
+
+/**
+ * ioas_unmap_dirty() - Unmap what ioas_dirty() has told: d->done mappings of
+ * the range that begins at @iova
+ *
+ * Context: as for ioas_unmap().
+ * Return: 0; -EAGAIN the table has changed since, nothing was unmapped.
+ */
+int ioas_unmap_dirty(struct ioas *ioas, uint64_t iova,
+		     const struct ioas_dirty *d, uint64_t *ret_unmapped);
+
+/**
  * ioas_avail() - mappings left under the limit
  * ioas_mapped() - bytes mapped
  * ioas_pinned() - those that RLIMIT_MEMLOCK is compared with: no BARs

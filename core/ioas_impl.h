@@ -53,6 +53,8 @@ struct ioas {
 	struct area **area GUARDED_BY(&lock);
 	size_t n GUARDED_BY(&lock);
 	size_t cap GUARDED_BY(&lock);
+	uint64_t changes GUARDED_BY(&lock); /* of the table, so far; > 0 */
+	bool tracking GUARDED_BY(&lock);
 
 	struct mutex idle_lock; /* taken to wait for, and to tell of, */
 	struct cond idle;	/* a removed area without users */

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "core/container.h"
 #include "front/server.h"
 
 /** struct ioctl_row - One ioctl of one kind of file */
@@ -88,6 +89,23 @@ int64_t sysfs_file_open(struct request *req, const char *path, bool cloexec);
  */
 int64_t device_file_open(struct request *req, struct sv_dev *dev,
 			 struct group *group);
+
+#define DIRTY_BITMAP_MAX (1u << 28) /* bytes */
+
+/**
+ * dirty_pages() - VFIO_IOMMU_DIRTY_PAGES (kernel-semantics 2.10)
+ * dirty_unmap() - VFIO_IOMMU_UNMAP_DMA with GET_DIRTY_BITMAP; on success
+ * unmap->size has become what was unmapped
+ *
+ * Context: as the handler of an ioctl.
+ * Return: 0; -ERESTART; -EFAULT; -EINVAL; -EOVERFLOW; -EACCES type1 of the
+ * first version; -ENOMEM.
+ */
+struct vfio_iommu_type1_dma_unmap;
+int64_t dirty_pages(struct request *req, struct ioas *ioas,
+		    enum iommu_type type);
+int dirty_unmap(struct request *req, struct ioas *ioas,
+		struct vfio_iommu_type1_dma_unmap *unmap);
 
 /**
  * get_hot_reset_info() - VFIO_DEVICE_GET_PCI_HOT_RESET_INFO

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Taking requests apart and putting answers together: front/request.h. */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -162,6 +163,7 @@ static void req_reset(struct request *req)
 	req->flags = 0;
 	req->fd_out = -1;
 	req->n_copies = req->n_out = req->n_needs = req->n_need_fds = 0;
+	req->need_mark = 0;
 	req->call = "request";
 }
 
@@ -249,7 +251,7 @@ static const uint8_t *seg_data(const struct request *req, uint32_t index)
 
 static int need(struct request *req, uint32_t kind, uint64_t addr, uint64_t len)
 {
-	if (req->n_needs == REQ_NEEDS_MAX)
+	if (req->n_needs == SV_NEEDS_MAX)
 		return -ENOMEM;
 	req->need[req->n_needs++] =
 		(struct sv_need){.kind = kind, .addr = addr, .len = len};
@@ -273,6 +275,18 @@ int req_copy_in(struct request *req, uint64_t addr, void *buf, size_t len)
 		return 0;
 	}
 	return need(req, SV_NEED_BYTES, addr, len);
+}
+
+int req_set_bits(struct request *req, uint64_t bitmap, uint64_t first,
+		 uint64_t count)
+{
+	const uint64_t word = sizeof(uint64_t) * CHAR_BIT;
+	int r = need(req, SV_NEED_BITS,
+		     bitmap + first / word * sizeof(uint64_t), count);
+
+	if (r == -ERESTART)
+		req->need[req->n_needs - 1].flags = first % word;
+	return r;
 }
 
 int req_string(struct request *req, uint64_t addr, char *buf, size_t size)
@@ -491,7 +505,7 @@ int req_reply(struct request *req, int64_t result)
 		if (req->n_need_fds)
 			need(req, SV_NEED_FDS, 0, req->n_need_fds);
 		reply.kind = SV_NEED;
-		reply.result = 0;
+		reply.result = (int64_t)req->need_mark;
 		reply.n = (uint16_t)req->n_needs;
 		return send_reply(req, &reply, req->need,
 				  req->n_needs * sizeof(req->need[0]),

@@ -21,7 +21,6 @@
 
 #define REQ_BYTES_MAX (SV_MSG_MAX * 2) /* a request, parts and all */
 #define REQ_FDS_MAX   (SV_FDREFS_MAX + 2)
-#define REQ_NEEDS_MAX 8
 
 struct channel;
 struct file;
@@ -55,10 +54,11 @@ struct request {
 	size_t n_copies;
 	uint8_t out[SV_MSG_MAX];
 	size_t n_out;
-	struct sv_need need[REQ_NEEDS_MAX];
+	struct sv_need need[SV_NEEDS_MAX];
 	size_t n_needs;
 	int32_t need_fd[SV_FDREFS_MAX];
 	size_t n_need_fds;
+	uint64_t need_mark; /* comes back with what was needed */
 };
 
 /**
@@ -106,6 +106,12 @@ int req_string(struct request *req, uint64_t addr, char *buf, size_t size);
  * an answer holds) */
 int req_copy_out(struct request *req, uint64_t addr, const void *buf,
 		 size_t len);
+
+/** req_set_bits() - Have @count ones written to a bitmap of the program's, from
+ * bit @first on, as SV_NEED_BITS says. Always due again. -ERESTART or -ENOMEM
+ * (more than a round takes: for the next) */
+int req_set_bits(struct request *req, uint64_t bitmap, uint64_t first,
+		 uint64_t count);
 
 /** req_fd() - The file behind a descriptor number of the program; borrowed.
  * 0; -EBADF; -ERESTART */

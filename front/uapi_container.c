@@ -55,10 +55,11 @@ static int64_t set_iommu(struct request *req)
 #define RANGES_MAX 8
 
 /*
- * Both capabilities behind the struct, chained, each 8-aligned:
- * vfio_iommu_type1_info_dma_avail and vfio_iommu_type1_info_cap_iova_range.
+ * The capabilities behind the struct, chained, each 8-aligned; the last is
+ * vfio_iommu_type1_info_cap_iova_range.
  */
 struct info_caps {
+	struct vfio_iommu_type1_info_cap_migration migration;
 	struct vfio_iommu_type1_info_dma_avail avail;
 	uint32_t pad;
 	struct vfio_info_cap_header range_header;
@@ -67,6 +68,18 @@ struct info_caps {
 	struct vfio_iova_range ranges[RANGES_MAX];
 };
 
+/* @next: offset of the next one in struct info_caps, 0 = none */
+static struct vfio_info_cap_header cap_header(uint16_t id, size_t next)
+{
+	return (struct vfio_info_cap_header){
+		.id = id,
+		.version = 1,
+		.next = next ? sizeof(struct vfio_iommu_type1_info) +
+					(uint32_t)next
+			     : 0,
+	};
+}
+
 static size_t info_caps(struct ioas *ioas, struct info_caps *caps)
 {
 	size_t n;
@@ -74,13 +87,16 @@ static size_t info_caps(struct ioas *ioas, struct info_caps *caps)
 
 	memset(caps, 0, sizeof(*caps));
 	assert(n <= RANGES_MAX);
-	caps->avail.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
-	caps->avail.header.version = 1;
-	caps->avail.header.next = sizeof(struct vfio_iommu_type1_info) +
-				  offsetof(struct info_caps, range_header);
+	caps->migration.header = cap_header(VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
+					    offsetof(struct info_caps, avail));
+	caps->migration.pgsize_bitmap = IOAS_PAGE;
+	caps->migration.max_dirty_bitmap_size = DIRTY_BITMAP_MAX;
+	caps->avail.header =
+		cap_header(VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL,
+			   offsetof(struct info_caps, range_header));
 	caps->avail.avail = ioas_avail(ioas);
-	caps->range_header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
-	caps->range_header.version = 1;
+	caps->range_header =
+		cap_header(VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 0);
 	caps->nr_iovas = (uint32_t)n;
 	for (size_t i = 0; i < n; i++)
 		caps->ranges[i] =
@@ -294,27 +310,45 @@ static int64_t iommu_map_dma(struct request *req, struct ioas *ioas)
 	return r < 0 ? r : map_memory(req, ioas, &map);
 }
 
-static int64_t iommu_unmap_dma(struct request *req, struct ioas *ioas,
-			       enum iommu_type type)
+static int unmap_range(struct ioas *ioas, enum iommu_type type,
+		       struct vfio_iommu_type1_dma_unmap *unmap)
 {
-	struct vfio_iommu_type1_dma_unmap unmap;
 	enum ioas_unmap_mode mode =
 		type == IOMMU_TYPE1 ? IOAS_UNMAP_V1 : IOAS_UNMAP_V2;
 	uint64_t done;
+
+	if (unmap->flags & VFIO_DMA_UNMAP_FLAG_ALL)
+		mode = IOAS_UNMAP_ALL;
+
+	int r = ioas_unmap(ioas, mode, unmap->iova, unmap->size, &done);
+
+	if (r == 0)
+		unmap->size = done;
+	return r;
+}
+
+static int64_t iommu_unmap_dma(struct request *req, struct ioas *ioas,
+			       enum iommu_type type)
+{
+	const uint32_t known =
+		VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL;
+	struct vfio_iommu_type1_dma_unmap unmap;
 	int r = ioctl_copy_in(req, &unmap, sizeof(unmap));
 
 	if (r < 0)
 		return r;
-	if (unmap.flags & ~VFIO_DMA_UNMAP_FLAG_ALL)
+	if (unmap.flags & ~known)
 		return refuse(EINVAL, "UNMAP_DMA: unknown flags %#x",
-			      unmap.flags & ~VFIO_DMA_UNMAP_FLAG_ALL);
-	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL)
-		mode = IOAS_UNMAP_ALL;
-	r = ioas_unmap(ioas, mode, unmap.iova, unmap.size, &done);
-	if (r < 0)
-		return r;
-	unmap.size = done;
-	return req_copy_out(req, ioctl_arg(req), &unmap, sizeof(unmap));
+			      unmap.flags & ~known);
+	if (unmap.flags == known)
+		return refuse(EINVAL, "UNMAP_DMA: ALL and GET_DIRTY_BITMAP do "
+				      "not go together");
+	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
+		r = dirty_unmap(req, ioas, &unmap);
+	else
+		r = unmap_range(ioas, type, &unmap);
+	return r < 0 ? r
+		     : req_copy_out(req, ioctl_arg(req), &unmap, sizeof(unmap));
 }
 
 static int64_t iommu_ioctl(struct request *req, struct ioas *ioas,
@@ -330,6 +364,9 @@ static int64_t iommu_ioctl(struct request *req, struct ioas *ioas,
 	case VFIO_IOMMU_UNMAP_DMA:
 		req->call = "VFIO_IOMMU_UNMAP_DMA";
 		return iommu_unmap_dma(req, ioas, type);
+	case VFIO_IOMMU_DIRTY_PAGES:
+		req->call = "VFIO_IOMMU_DIRTY_PAGES";
+		return dirty_pages(req, ioas, type);
 	default:
 		return refuse(ENOTTY, "type1 has no ioctl %#x",
 			      (unsigned int)req->hdr.arg[0]);

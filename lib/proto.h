@@ -70,7 +70,8 @@
 #define SV_PARTS_MAX	10	     /* continuation parts of one request */
 #define SV_DATA_MAX	(64u << 10)  /* payload of one SV_READ or SV_WRITE */
 #define SV_PREFETCH	256 /* bytes at an ioctl's argument sent at once */
-#define SV_ATTEMPTS_MAX 16  /* SV_NEED rounds before the shim gives up */
+#define SV_ATTEMPTS_MAX 32  /* SV_NEED rounds before the shim gives up */
+#define SV_NEEDS_MAX	4096
 #define SV_SEGS_MAX	8
 #define SV_COPIES_MAX	8
 #define SV_FDREFS_MAX	2048
@@ -87,7 +88,9 @@ enum sv_op {
 	SV_CONTROL,  /* segment 0: JSON. Reply: a memfd holding JSON */
 	/* on a file */
 	SV_FSTAT, /* Reply data: struct sv_stat */
-	SV_IOCTL, /* arg: command, argument. segment 0: bytes at argument */
+	SV_IOCTL, /* arg: command, argument; and behind SV_NEED_BITS: @result
+		   * of that reply, how many are done since it was first such.
+		   * segment 0: bytes at argument */
 	SV_READ,  /* arg: offset or SV_POS, count, bytes to take SV_POS back by
 		   * first. Reply data: the bytes */
 	SV_WRITE, /* arg: offset or SV_POS. segment 0: the bytes, as far as
@@ -126,6 +129,7 @@ static_assert(sizeof(struct sv_request) == 88, "request layout");
 #define SV_REQ_MEM_FD (1u << 0) /* the last descriptor is /proc/self/mem */
 #define SV_REQ_VMAS   (1u << 1) /* n_vmas describes what SV_NEED_VMAS asked */
 #define SV_REQ_KEEP   (1u << 2) /* the first descriptor is to be @channel */
+#define SV_REQ_FAULT  (1u << 3) /* the SV_NEED_BITS behind those done failed */
 
 /**
  * struct sv_seg - Bytes of program memory (or of the shim's own: paths, JSON)
@@ -202,7 +206,7 @@ enum sv_reply_kind {
 
 /**
  * struct sv_reply - The answer
- * @result: >= 0, or a negative errno
+ * @result: >= 0, or a negative errno; of SV_NEED: what comes back in arg[2]
  * @flags:  SV_REPLY_*
  *
  * SV_DONE is followed by
@@ -239,7 +243,13 @@ enum sv_need_kind {
 	SV_NEED_FDS,	   /* the files behind @len descriptor numbers */
 	SV_NEED_VMAS,	   /* what is mapped in [@addr, @addr + @len) */
 	SV_NEED_MM,	   /* /proc/self/mem, opened read-write */
+	SV_NEED_BITS,	   /* @len ones written to a bitmap of 64-bit words,
+			    * behind bit @flags of the one at @addr. What is in
+			    * front of them in the first word stays, what is
+			    * behind them in the last becomes 0 */
 };
+
+#define SV_BITS_MAX (1ull << 32)
 
 /* @flags of SV_NEED_VMAS: and SV_NEED_MM, if any of it is SV_VMA_MM */
 #define SV_NEED_WITH_MM (1u << 0)

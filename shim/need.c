@@ -18,6 +18,8 @@
 #define HEX_MAX	     16 /* digits of a 64-bit number */
 #define FD_NAME_MAX  16 /* "fd/2147483647" */
 #define DIRENTS_SIZE 1024
+#define WORD_BITS    64u  /* of a bitmap */
+#define ONES	     4096 /* bytes written at a time */
 
 /* as getdents64() writes it */
 struct dirent64_raw {
@@ -49,7 +51,8 @@ struct needed *need_new(void)
 	n->n_segs = n->n_bytes = n->n_fdrefs = n->n_vmas = 0;
 	n->n_files = n->n_fds = 0;
 	n->mem_fd = -1;
-	n->has_vmas = false;
+	n->has_vmas = n->bits_fault = false;
+	n->mark = n->bits_done = 0;
 	return n;
 }
 
@@ -462,6 +465,77 @@ static int need_vmas(struct needed *n, const struct sv_need *need)
 }
 
 /* ------------------------------------------------------------------ */
+/* Bitmaps                                                            */
+
+static uint64_t low_bits(uint64_t n)
+{
+	return n < WORD_BITS ? (1ull << n) - 1 : ~0ull;
+}
+
+static bool put_word(uint64_t addr, uint64_t word)
+{
+	return shim_copy_out((void *)(uintptr_t)addr, &word, sizeof(word)) == 0;
+}
+
+static bool put_ones(uint64_t addr, uint64_t bytes)
+{
+	static const uint8_t ones[] = {[0 ... ONES - 1] = 0xff};
+
+	while (bytes) {
+		uint64_t len = bytes < ONES ? bytes : ONES;
+
+		if (shim_copy_out((void *)(uintptr_t)addr, ones, len))
+			return false;
+		addr += len;
+		bytes -= len;
+	}
+	return true;
+}
+
+/* @count ones from bit @skip of the word at @addr on: SV_NEED_BITS. */
+static bool put_bits(uint64_t addr, uint64_t skip, uint64_t count)
+{
+	uint64_t word = 0, end = skip + count;
+
+	if (skip) {
+		if (shim_copy_in(&word, (const void *)(uintptr_t)addr,
+				 sizeof(word)) != sizeof(word))
+			return false;
+		word |= low_bits(end) & ~low_bits(skip);
+		if (!put_word(addr, word))
+			return false;
+		addr += sizeof(word);
+		end -= end < WORD_BITS ? end : WORD_BITS;
+	}
+	return put_ones(addr, end / WORD_BITS * sizeof(word)) &&
+	       (!(end % WORD_BITS) ||
+		put_word(addr + end / WORD_BITS * sizeof(word),
+			 low_bits(end % WORD_BITS)));
+}
+
+/* What cannot be written is for the daemon to answer; nor is what follows. */
+static int need_bits(struct needed *n, const struct sv_need *need)
+{
+	if (need->flags >= WORD_BITS || need->len > SV_BITS_MAX)
+		return -EIO;
+	if (n->bits_fault)
+		return 0;
+	if (put_bits(need->addr, need->flags, need->len))
+		n->bits_done++;
+	else
+		n->bits_fault = true;
+	return 0;
+}
+
+static void bits_begin(struct needed *n, uint64_t mark)
+{
+	if (n->mark != mark)
+		n->bits_done = 0;
+	n->mark = mark;
+	n->bits_fault = false;
+}
+
+/* ------------------------------------------------------------------ */
 
 /* The numbers of all SV_NEED_FDS lie behind the list, in its order. */
 static int need_one(struct needed *n, const struct sv_need *need,
@@ -481,11 +555,14 @@ static int need_one(struct needed *n, const struct sv_need *need,
 		return need_vmas(n, need);
 	case SV_NEED_MM:
 		return need_mm(n);
+	case SV_NEED_BITS:
+		return need_bits(n, need);
 	}
 	return -EIO;
 }
 
-int need_serve(struct needed *n, uint16_t count, size_t len, uint32_t taken)
+int need_serve(struct needed *n, uint64_t mark, uint16_t count, size_t len,
+	       uint32_t taken)
 {
 	const struct sv_need *needs = (const void *)n->list;
 	const uint8_t *numbers = (const uint8_t *)(needs + count);
@@ -493,6 +570,7 @@ int need_serve(struct needed *n, uint16_t count, size_t len, uint32_t taken)
 
 	if (!count || count > len / sizeof(*needs))
 		return -EIO;
+	bits_begin(n, mark);
 	for (uint16_t i = 0; i < count && r == 0; i++)
 		r = need_one(n, &needs[i], &numbers, n->list + len, taken);
 	return r;

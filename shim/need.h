@@ -33,6 +33,9 @@ struct need_file {
  * @vmas:   what is mapped in the range asked about, valid when @has_vmas
  * @files:  opened for @vmas, owned; @fds begins with their descriptors
  * @mem_fd: /proc/self/mem when asked for, else -1; owned
+ * @mark:   of the daemon, with the last SV_NEED_BITS; @bits_done of them have
+ *	    been served since it was first this, and then one could not
+ *	    (@bits_fault)
  * @fds:    what to send, @n_fds of them; see need_collect()
  * @path:   of a mapped file
  * @list:   what the daemon says is missing, see struct sv_reply
@@ -46,6 +49,9 @@ struct needed {
 	uint32_t n_fds;
 	int mem_fd;
 	bool has_vmas;
+	bool bits_fault;
+	uint64_t mark;
+	uint64_t bits_done;
 	struct sv_seg segs[SV_SEGS_MAX];
 	struct sv_fdref fdrefs[SV_FDREFS_MAX];
 	uint16_t slots[2 * SV_FDREFS_MAX];
@@ -66,13 +72,15 @@ void need_free(struct needed *n);
 /**
  * need_serve() - Gather what an SV_NEED reply asks for
  * @n:	   its @list holds what follows the reply's head
+ * @mark:  result of the reply
  * @count: entries of the list
  * @len:   bytes of it
  * @taken: segments the request has besides
  *
  * Return: 0; -ENOMEM more than fits; -EIO the message makes no sense; -errno.
  */
-int need_serve(struct needed *n, uint16_t count, size_t len, uint32_t taken);
+int need_serve(struct needed *n, uint64_t mark, uint16_t count, size_t len,
+	       uint32_t taken);
 
 /**
  * need_collect() - List the descriptors to send and number them

@@ -249,7 +249,12 @@ static void request_head(struct request *req, const struct shim_rpc *rpc,
 	req->head.n_fdrefs = n->n_fdrefs;
 	req->head.n_vmas = n->n_vmas;
 	req->head.flags |= (n->has_vmas ? SV_REQ_VMAS : 0) |
-			   (n->mem_fd >= 0 ? SV_REQ_MEM_FD : 0);
+			   (n->mem_fd >= 0 ? SV_REQ_MEM_FD : 0) |
+			   (n->bits_fault ? SV_REQ_FAULT : 0);
+	if (n->mark) {
+		req->head.arg[2] = n->mark;
+		req->head.arg[3] = n->bits_done;
+	}
 }
 
 static void request_sections(struct request *req, const struct shim_rpc *rpc,
@@ -539,7 +544,8 @@ static int reply_need(struct line *l, struct shim_rpc *rpc, struct needed **n,
 	if (r < 0)
 		return (int)r;
 
-	int served = need_serve(*n, a->head.n, (size_t)r, rpc->n_segs);
+	int served = need_serve(*n, (uint64_t)a->head.result, a->head.n,
+				(size_t)r, rpc->n_segs);
 	return served < 0 ? served : ROUND_AGAIN;
 }
 

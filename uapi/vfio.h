@@ -217,6 +217,15 @@ struct vfio_iommu_type1_info_cap_iova_range {
 	struct vfio_iova_range iova_ranges[];
 };
 
+struct vfio_iommu_type1_info_cap_migration {
+	struct vfio_info_cap_header header;
+	uint32_t flags;
+	uint64_t pgsize_bitmap;
+	uint64_t max_dirty_bitmap_size; /* bytes */
+};
+static_assert(sizeof(struct vfio_iommu_type1_info_cap_migration) == 32,
+	      "cap_migration");
+
 struct vfio_iommu_type1_info_dma_avail {
 	struct vfio_info_cap_header header;
 	uint32_t avail;
@@ -242,6 +251,30 @@ struct vfio_iommu_type1_dma_unmap {
 };
 static_assert(offsetof(struct vfio_iommu_type1_dma_unmap, data) == 24,
 	      "dma_unmap");
-#define VFIO_DMA_UNMAP_FLAG_ALL (1u << 1)
+#define VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP (1u << 0)
+#define VFIO_DMA_UNMAP_FLAG_ALL		     (1u << 1)
+
+struct vfio_bitmap {
+	uint64_t pgsize;
+	uint64_t size; /* bytes */
+	uint64_t data; /* address */
+};
+
+struct vfio_iommu_type1_dirty_bitmap {
+	uint32_t argsz;
+	uint32_t flags;
+	uint8_t data[];
+};
+#define VFIO_IOMMU_DIRTY_PAGES_FLAG_START      (1u << 0)
+#define VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP       (1u << 1)
+#define VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP (1u << 2)
+
+struct vfio_iommu_type1_dirty_bitmap_get {
+	uint64_t iova;
+	uint64_t size;
+	struct vfio_bitmap bitmap;
+};
+static_assert(sizeof(struct vfio_iommu_type1_dirty_bitmap_get) == 40,
+	      "dirty_bitmap_get");
 
 #endif

@@ -167,6 +167,7 @@ void test_map(void);
 void test_unmap(void);
 void test_memlock(void);
 void test_dma(void);
+void test_dirty(void);
 void test_device(void);
 void test_feature(void);
 void test_hotreset(void);

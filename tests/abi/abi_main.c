@@ -36,7 +36,7 @@ static const struct area {
 	{"intx", test_intx},	       {"msi", test_msi},
 	{"close", test_close},	       {"process", test_process},
 	{"hotreset", test_hotreset},   {"ioeventfd", test_ioeventfd},
-	{"memlock", test_memlock},
+	{"memlock", test_memlock},     {"dirty", test_dirty},
 };
 
 /* Shared with the areas' processes. */

@@ -748,6 +748,93 @@ static void many_mappings_go_in_one_pass(void **state)
 	ram_done(&ram);
 }
 
+/* --- dirty pages --- */
+
+static int dirty(struct ioas *ioas, uint64_t size, struct ioas_dirty *d,
+		 struct iova_range range[2], size_t *ret_n)
+{
+	return ioas_dirty(ioas, 0, size, d, range, 2, ret_n);
+}
+
+static void dirty_pages_are_all_that_is_mapped(void **state)
+{
+	struct ioas *ioas = new_ioas(8);
+	struct ioas_dirty d = {0};
+	struct iova_range range[2];
+	struct ram ram;
+	size_t n;
+
+	ram_init(&ram, 4 * PAGE);
+	for (uint64_t i = 0; i < 3; i++)
+		map(ioas, &ram, 2 * i * PAGE, PAGE, IOAS_READ, 0);
+	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), -EINVAL);
+	ioas_track(ioas, true);
+	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(range[1].first, 2 * PAGE);
+	assert_int_equal(range[1].last, 3 * PAGE - 1);
+	d.done = n;
+	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(range[0].first, 4 * PAGE);
+	ioas_track(ioas, false);
+	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), -EINVAL);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+static void a_changed_table_is_told_of_from_the_start(void **state)
+{
+	struct ioas *ioas = new_ioas(8);
+	struct ioas_dirty d = {0};
+	struct iova_range range[2];
+	uint64_t unmapped = 1;
+	struct ram ram;
+	size_t n;
+
+	ram_init(&ram, 4 * PAGE);
+	ioas_track(ioas, true);
+	map(ioas, &ram, 0, PAGE, RW, 0);
+	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+	d.done = 1;
+	map(ioas, &ram, 4 * PAGE, PAGE, RW, 0);
+	assert_int_equal(ioas_unmap_dirty(ioas, 0, &d, &unmapped), -EAGAIN);
+	assert_int_equal(unmapped, 0);
+	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+	assert_int_equal(d.done, 0);
+	assert_int_equal(n, 2);
+	d.done = n;
+	assert_int_equal(ioas_unmap_dirty(ioas, 0, &d, &unmapped), 0);
+	assert_int_equal(unmapped, 2 * PAGE);
+	assert_int_equal(ioas_mapped(ioas), 0);
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
+/* What a program says it has been told of is not to be believed. */
+static void no_more_is_done_than_there_is(void **state)
+{
+	struct ioas *ioas = new_ioas(8);
+	struct ioas_dirty d = {0};
+	struct iova_range range[2];
+	struct ram ram;
+	size_t n;
+
+	ram_init(&ram, 4 * PAGE);
+	ioas_track(ioas, true);
+	map(ioas, &ram, 0, PAGE, RW, 0);
+	map(ioas, &ram, 4 * PAGE, PAGE, RW, 0);
+	assert_int_equal(dirty(ioas, 2 * PAGE, &d, range, &n), 0);
+	for (uint64_t done = 2; done; done <<= 1) {
+		d.done = done;
+		assert_int_equal(dirty(ioas, 2 * PAGE, &d, range, &n), 0);
+		assert_int_equal(d.done, 0);
+		assert_int_equal(n, 1);
+	}
+	ioas_put(ioas);
+	ram_done(&ram);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -768,6 +855,9 @@ int main(void)
 				       bar_setup),
 		cmocka_unit_test(nothing_lands_after_unmap),
 		cmocka_unit_test(many_mappings_go_in_one_pass),
+		cmocka_unit_test(dirty_pages_are_all_that_is_mapped),
+		cmocka_unit_test(a_changed_table_is_told_of_from_the_start),
+		cmocka_unit_test(no_more_is_done_than_there_is),
 	};
 
 	mem_guard_init();

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Dirty pages of a type1 container: VFIO_IOMMU_DIRTY_PAGES, and UNMAP_DMA with
+ * a bitmap (kernel-semantics 2.7, 2.10). The bitmap is the program's and may
+ * be large, so the shim is asked to write runs of ones into it (SV_NEED_BITS),
+ * one for each mapping, before there is an answer.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "front/dispatch.h"
+#include "lib/cleanup.h"
+#include "lib/refuse.h"
+#include "uapi/vfio.h"
+
+#define USER_END   0x7ffffffff000ull /* of a program's address space */
+#define WORD_BYTES 8u
+#define WORD_BITS  (WORD_BYTES * CHAR_BIT)
+
+typedef unsigned long long ull;
+
+static int check_bitmap(const struct vfio_bitmap *b, uint64_t size)
+{
+	if (b->size > USER_END || b->data > USER_END - b->size)
+		return refuse(EINVAL,
+			      "dirty bitmap: %llu bytes at %#llx are not a "
+			      "program's",
+			      (ull)b->size, (ull)b->data);
+	if (b->pgsize != IOAS_PAGE)
+		return refuse(EINVAL,
+			      "dirty bitmap: a page of %llu bytes; it must be "
+			      "%u, the smallest the IOMMU has",
+			      (ull)b->pgsize, IOAS_PAGE);
+
+	uint64_t pages = size / IOAS_PAGE;
+	uint64_t words = pages / WORD_BITS + (pages % WORD_BITS != 0);
+
+	if (!pages || b->size > DIRTY_BITMAP_MAX ||
+	    b->size < words * WORD_BYTES)
+		return refuse(EINVAL,
+			      "dirty bitmap: %llu bytes for %llu pages; it "
+			      "takes %llu, and at most %llu are allowed",
+			      (ull)b->size, (ull)pages,
+			      (ull)(words * WORD_BYTES), (ull)DIRTY_BITMAP_MAX);
+	return 0;
+}
+
+static int ask_for(struct request *req, uint64_t bitmap, uint64_t base,
+		   const struct iova_range *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t first = (ranges[i].first - base) / IOAS_PAGE;
+		uint64_t last = (ranges[i].last - base) / IOAS_PAGE;
+
+		if (req_set_bits(req, bitmap, first, last - first + 1) !=
+		    -ERESTART)
+			break;
+	}
+	return -ERESTART;
+}
+
+static int set_bits(struct request *req, struct ioas *ioas,
+		    const struct vfio_iommu_type1_dirty_bitmap_get *get,
+		    struct ioas_dirty *d)
+{
+	_cleanup_(freep) struct iova_range *ranges =
+		malloc(SV_NEEDS_MAX * sizeof(ranges[0]));
+	uint64_t asked_of = req->hdr.arg[2];
+	size_t n;
+
+	if (!ranges)
+		return -ENOMEM;
+	*d = (struct ioas_dirty){asked_of, req->hdr.arg[3]};
+
+	int r = ioas_dirty(ioas, get->iova, get->size, d, ranges, SV_NEEDS_MAX,
+			   &n);
+
+	if (r < 0 || !n)
+		return r;
+	if (req->hdr.flags & SV_REQ_FAULT && d->changes == asked_of)
+		return refuse(EFAULT,
+			      "dirty bitmap at %#llx: cannot be written",
+			      (ull)get->bitmap.data);
+	req->need_mark = d->changes;
+	return ask_for(req, get->bitmap.data, get->iova, ranges, n);
+}
+
+static int64_t get_bitmap(struct request *req, struct ioas *ioas,
+			  uint32_t argsz)
+{
+	const size_t head = sizeof(struct vfio_iommu_type1_dirty_bitmap);
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+	struct ioas_dirty d;
+
+	if (argsz < head + sizeof(get))
+		return refuse(EINVAL,
+			      "GET_BITMAP: argsz %u; it takes %zu with the "
+			      "bitmap's description",
+			      argsz, head + sizeof(get));
+
+	int r = req_copy_in(req, ioctl_arg(req) + head, &get, sizeof(get));
+
+	if (r < 0)
+		return r;
+	if (get.size && get.size - 1 > UINT64_MAX - get.iova)
+		return refuse(EOVERFLOW,
+			      "GET_BITMAP: iova %#llx plus size %#llx wraps "
+			      "around 2^64",
+			      (ull)get.iova, (ull)get.size);
+	r = check_bitmap(&get.bitmap, get.size);
+	return r < 0 ? r : set_bits(req, ioas, &get, &d);
+}
+
+int64_t dirty_pages(struct request *req, struct ioas *ioas,
+		    enum iommu_type type)
+{
+	struct vfio_iommu_type1_dirty_bitmap dirty;
+
+	if (type == IOMMU_TYPE1)
+		return refuse(EACCES, "DIRTY_PAGES: not of the first version "
+				      "of type1; SET_IOMMU 3 is the second");
+
+	int r = ioctl_copy_in(req, &dirty, sizeof(dirty));
+
+	if (r < 0)
+		return r;
+	switch (dirty.flags) {
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
+		ioas_track(ioas,
+			   dirty.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+		return 0;
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
+		return get_bitmap(req, ioas, dirty.argsz);
+	default:
+		return refuse(EINVAL,
+			      "DIRTY_PAGES: flags %#x; exactly one of START "
+			      "(1), STOP (2) and GET_BITMAP (4)",
+			      dirty.flags);
+	}
+}
+
+/*
+ * As on Linux, mappings whose bits are written go, and what cannot be written
+ * ends it.
+ */
+static int unmap_written(struct request *req, struct ioas *ioas,
+			 const struct vfio_iommu_type1_dirty_bitmap_get *get,
+			 uint64_t *ret_unmapped)
+{
+	struct ioas_dirty d;
+	int r = set_bits(req, ioas, get, &d);
+
+	if (r != 0 && r != -EFAULT)
+		return r;
+
+	int gone = ioas_unmap_dirty(ioas, get->iova, &d, ret_unmapped);
+
+	return gone < 0 ? gone : r;
+}
+
+int dirty_unmap(struct request *req, struct ioas *ioas,
+		struct vfio_iommu_type1_dma_unmap *unmap)
+{
+	const size_t head = sizeof(*unmap);
+	struct vfio_iommu_type1_dirty_bitmap_get get = {
+		.iova = unmap->iova,
+		.size = unmap->size,
+	};
+
+	if (unmap->argsz < head + sizeof(get.bitmap))
+		return refuse(EINVAL,
+			      "UNMAP_DMA: argsz %u; it takes %zu with the "
+			      "bitmap's description",
+			      unmap->argsz, head + sizeof(get.bitmap));
+
+	int r = req_copy_in(req, ioctl_arg(req) + head, &get.bitmap,
+			    sizeof(get.bitmap));
+
+	if (r == 0)
+		r = check_bitmap(&get.bitmap, get.size);
+	if (r < 0)
+		return r;
+	do
+		r = unmap_written(req, ioas, &get, &unmap->size);
+	while (r == -EAGAIN);
+	return r;
+}

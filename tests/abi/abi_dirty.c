@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Dirty bitmaps that conformance/area_dirty.c is too small for: of more
+ * mappings than one message tells of, larger than a message, and in memory
+ * that ends half-way.
+ */
+#include <stdlib.h>
+
+#include "tests/abi/abi.h"
+
+#define MANY	   5000u
+#define STRIDE	   67u /* pages from one mapping to the next */
+#define WORD_PAGES 64u
+#define IOVA	   (4ull << 30) /* behind the MSI window */
+
+struct get {
+	struct vfio_iommu_type1_dirty_bitmap head;
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+};
+
+struct unmap {
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct vfio_bitmap bitmap;
+};
+
+static long track(int c, uint32_t flag)
+{
+	struct vfio_iommu_type1_dirty_bitmap head = {sizeof(head), flag};
+
+	return R(ioctl(c, VFIO_IOMMU_DIRTY_PAGES, &head));
+}
+
+static long get_bitmap(int c, uint64_t iova, uint64_t size, void *bitmap,
+		       size_t bytes)
+{
+	struct get g = {
+		.head = {sizeof(g), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
+		.get = {iova, size, {PAGE, bytes, (uintptr_t)bitmap}},
+	};
+
+	return R(ioctl(c, VFIO_IOMMU_DIRTY_PAGES, &g));
+}
+
+static long unmap_bitmap(int c, uint64_t size, void *bitmap, size_t bytes,
+			 uint64_t *ret_size)
+{
+	struct unmap u = {
+		.unmap = {sizeof(u), VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, 0,
+			  size},
+		.bitmap = {PAGE, bytes, (uintptr_t)bitmap},
+	};
+	long r = R(ioctl(c, VFIO_IOMMU_UNMAP_DMA, &u));
+
+	*ret_size = u.unmap.size;
+	return r;
+}
+
+static bool bit(const uint64_t *words, uint64_t at)
+{
+	return words[at / WORD_PAGES] >> at % WORD_PAGES & 1;
+}
+
+/* Mapping i is page i * STRIDE alone. */
+static bool bits_of_many(const uint64_t *words, uint64_t pages)
+{
+	for (uint64_t at = 0; at < pages; at++)
+		if (bit(words, at) != (at % STRIDE == 0))
+			return false;
+	return true;
+}
+
+static void many_mappings(int c)
+{
+	uint64_t pages = (uint64_t)MANY * STRIDE, unmapped;
+	size_t bytes = (pages + WORD_PAGES - 1) / WORD_PAGES * sizeof(uint64_t);
+	uint64_t *words = calloc(1, bytes);
+	void *mem = shared(PAGE);
+	uint32_t avail = dma_avail(c);
+
+	for (uint64_t i = 0; i < MANY; i++)
+		dma_map(c, mem, i * STRIDE * PAGE, PAGE, MAP_RW);
+	want((long)(avail - dma_avail(c)), MANY, "dirty: %u mappings", MANY);
+	want(get_bitmap(c, 0, pages * PAGE, words, bytes), 0,
+	     "dirty: more mappings than a message tells of");
+	ok(bits_of_many(words, pages), "dirty: and each has its bit");
+	memset(words, 0, bytes);
+	want(unmap_bitmap(c, pages * PAGE, words, bytes, &unmapped), 0,
+	     "dirty: unmapping them");
+	want((long)unmapped, (long)(MANY * PAGE), "dirty: all of them");
+	ok(bits_of_many(words, pages), "dirty: and each has its bit again");
+	want(dma_avail(c), avail, "dirty: and none is left");
+	munmap(mem, PAGE);
+	free(words);
+}
+
+/* 8 GiB and 5 pages, of which there is none: 256 KiB of bits. */
+static void large_mapping(int c)
+{
+	uint64_t pages = (8ull << 30) / PAGE + 5;
+	size_t words = pages / WORD_PAGES + 1;
+	int fd = memfd(pages * PAGE);
+	void *mem =
+		mmap(NULL, pages * PAGE, RW, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	uint64_t *bits = calloc(words + 1, sizeof(bits[0]));
+	bool ones = true;
+
+	want(dma_map(c, mem, IOVA, pages * PAGE, MAP_RW), 0, "dirty: 8 GiB");
+	bits[words] = FILL;
+	want(get_bitmap(c, IOVA, pages * PAGE, bits, words * sizeof(bits[0])),
+	     0, "dirty: a bitmap larger than a message");
+	for (size_t i = 0; i < words - 1; i++)
+		ones &= bits[i] == ~0ull;
+	ok(ones && bits[words - 1] == 0x1f && bits[words] == FILL,
+	   "dirty: all of its bits, and none behind them");
+	dma_unmap(c, IOVA, pages * PAGE);
+	munmap(mem, pages * PAGE);
+	close(fd);
+	free(bits);
+}
+
+/* What could be told of goes; the rest stays. */
+static void bitmap_ends_early(int c)
+{
+	uint8_t *mem = anon(PAGE);
+	uint64_t *words = edge(2 * sizeof(uint64_t)), size;
+	uint64_t pages = 4 * WORD_PAGES;
+
+	for (uint64_t i = 0; i < 4; i++)
+		dma_map(c, mem, i * WORD_PAGES * PAGE, PAGE, MAP_RW);
+	want(get_bitmap(c, 0, pages * PAGE, words, 4 * sizeof(words[0])),
+	     -EFAULT, "dirty: a bitmap that cannot be written is EFAULT");
+	want(dma_unmap(c, 0, PAGE), 0, "dirty: which unmaps nothing");
+	dma_map(c, mem, 0, PAGE, MAP_RW);
+	words[0] = words[1] = 0;
+	want(unmap_bitmap(c, pages * PAGE, words, 4 * sizeof(words[0]), &size),
+	     -EFAULT, "dirty: unmapping with it is EFAULT");
+	ok(words[0] == 1 && words[1] == 1 && size == pages * PAGE,
+	   "dirty: which has told what it could");
+	want(dma_map(c, mem, 0, PAGE, MAP_RW), 0,
+	     "dirty: what was told has gone");
+	want(dma_map(c, mem, 2 * WORD_PAGES * PAGE, PAGE, MAP_RW), -EEXIST,
+	     "dirty: what was not told is still there");
+	munmap(mem, PAGE);
+}
+
+void test_dirty(void)
+{
+	struct vfio v;
+
+	vfio_open(&v, "edu");
+	want(track(v.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_START), 0,
+	     "dirty: tracking starts");
+	many_mappings(v.container);
+	large_mapping(v.container);
+	bitmap_ends_early(v.container);
+	want(track(v.container, VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP), 0,
+	     "dirty: tracking stops");
+	vfio_close(&v);
+}
