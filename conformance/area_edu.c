@@ -362,9 +362,8 @@ static void msi_then_intx(const void *arg)
 
 /* DMA */
 
-static uint8_t *dma_memory(size_t size, uint32_t flags)
+static void dma_map(uint8_t *p, size_t size, uint32_t flags)
 {
-	uint8_t *p = anon(size);
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
 		.flags = flags,
@@ -374,6 +373,15 @@ static uint8_t *dma_memory(size_t size, uint32_t flags)
 	};
 
 	need(ioctl(v.container, VFIO_IOMMU_MAP_DMA, &map), "MAP_DMA");
+}
+
+/* Memory that has been written to, mapped. */
+static uint8_t *dma_memory(size_t size, uint32_t flags)
+{
+	uint8_t *p = anon(size);
+
+	memset(p, 0, size);
+	dma_map(p, size, flags);
 	return p;
 }
 
@@ -539,6 +547,21 @@ static void dma_read_only(const void *arg)
 	say("memory=%s", holds(p, 64));
 }
 
+/* Written to only when it is mapped; then a device is to see that. */
+static void dma_untouched(const void *arg)
+{
+	uint8_t *p = anon(PAGE);
+
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	dma_map(p, PAGE, VFIO_DMA_MAP_FLAG_READ);
+	pattern(p, 64);
+	say("to_device=%d", to_device(IOVA, 64));
+	dma_unmap();
+	p = fill_memory(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+	say("back=%d", from_device(IOVA, 64));
+	say("memory=%s", holds(p, 64));
+}
+
 static void dma_write_only(const void *arg)
 {
 	command(v.device, 0, PCI_COMMAND_MASTER);
@@ -676,6 +699,7 @@ static const struct {
 	{"dma.unmapped", dma_unmapped},
 	{"dma.after_unmap", dma_after_unmap},
 	{"dma.read_only", dma_read_only},
+	{"dma.untouched", dma_untouched},
 	{"dma.write_only", dma_write_only},
 	{"dma.without_master", dma_without_master},
 	{"dma.memory_disabled", dma_memory_disabled},

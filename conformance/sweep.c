@@ -31,24 +31,30 @@ long say_ioctl(const struct request *r, const void *arg, size_t size)
 	return ret;
 }
 
-/* The good argument with one of its leading words replaced. */
-static void say_with_word(const struct variant *v, size_t offset)
-{
-	uint8_t arg[ROOM];
-
-	memcpy(arg, v->r->arg, v->r->size);
-	memcpy(arg + offset, &v->value, sizeof(v->value));
-	say_ioctl(v->r, arg, v->r->size);
-}
-
+/*
+ * The good argument with another size. What an answer may not reach is filled,
+ * so that zeroes written there are seen.
+ */
 static void with_argsz(const void *arg)
 {
-	say_with_word(arg, 0);
+	const struct variant *v = arg;
+	uint8_t bytes[ROOM];
+
+	memcpy(bytes, v->r->arg, v->r->size);
+	if (v->value >= v->r->min && v->value < v->r->size)
+		memset(bytes + v->value, FILL, v->r->size - v->value);
+	memcpy(bytes, &v->value, sizeof(v->value));
+	say_ioctl(v->r, bytes, v->r->size);
 }
 
 static void with_flags(const void *arg)
 {
-	say_with_word(arg, 4);
+	const struct variant *v = arg;
+	uint8_t bytes[ROOM];
+
+	memcpy(bytes, v->r->arg, v->r->size);
+	memcpy(bytes + sizeof(v->value), &v->value, sizeof(v->value));
+	say_ioctl(v->r, bytes, v->r->size);
 }
 
 static void run_argsz(const struct request *r, uint32_t argsz)
