@@ -194,22 +194,28 @@ bool bar_mapped(struct bar *bar, uint64_t owner)
 	return lives;
 }
 
+/* A program may have truncated what it was given to map. */
+static bool bar_mend(struct bar *bar)
+{
+	return ftruncate(bar->memfd, (off_t)bar->len) == 0 &&
+	       mmap(bar->view, bar->len, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, bar->memfd,
+		    0) != MAP_FAILED;
+}
+
 void bar_clear(struct bar *bar)
 {
-	int fd = bar->closed ? bar->kept : bar->memfd;
-
 	if (bar->memfd < 0)
 		return;
-	/* a program may have truncated what it was given to map */
-	if (!bar->closed &&
-	    (ftruncate(fd, (off_t)bar->len) < 0 ||
-	     mmap(bar->view, bar->len, PROT_READ | PROT_WRITE,
-		  MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED))
-		return;
-	/* frees the pages under every mapping; the next touch finds zeroes */
-	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-		      (off_t)bar->len) < 0)
-		memset(bar->mem, 0, bar->len);
-	if (!bar->closed)
-		bar_empty_kept(bar);
+	if (!bar->closed) {
+		if (!bar_mend(bar))
+			return;
+		/* frees the pages under every mapping; the next touch finds
+		 * zeroes */
+		if (fallocate(bar->memfd,
+			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			      (off_t)bar->len) < 0)
+			memset(bar->view, 0, bar->len);
+	}
+	bar_empty_kept(bar);
 }

@@ -62,6 +62,11 @@ struct bar {
 	uint8_t *mem;  /* the contents: view, or kept_mem while closed */
 	uint8_t *seen; /* a bit for each page, all 0 but within bar_close() */
 
+	/* what was put back at the last opening; kept has it while closed */
+	struct bar_extent *known;
+	size_t n_known;
+	uint64_t known_pages;
+
 	struct mutex lock; /* the fields below */
 	TAILQ_HEAD(, bar_mapping) mappings GUARDED_BY(&lock);
 	size_t n_mappings GUARDED_BY(&lock); /* dead ones included */
@@ -121,10 +126,13 @@ void bar_open(struct bar *bar);
 
 /**
  * bar_clear() - All zeroes again; open mappings stay and see zeroes
+ * bar_discard() - bar_close() and bar_clear() in one: keeps nothing that is then
+ *		   thrown away. Of a BAR without a gate it leaves everything
  *
  * Context: memory_lock held for writing.
  */
 void bar_clear(struct bar *bar);
+void bar_discard(struct bar *bar);
 
 /**
  * bar_guard_init() - Survive a program that truncates a BAR's memfd under the

@@ -21,6 +21,12 @@
  * behind them, and extends it to its full size last, so that nobody sees zeroes
  * instead. Between the two the contents are in a file of their own, made with
  * the BAR, so that nothing here can run out of anything.
+ *
+ * To ask the host where there are pages takes a call for each of them, which is
+ * as long as to keep it. So what has been put back is written down: it is held
+ * at the next closing without asking, and put back by the same list. How many
+ * pages a file has is one call, and when that differs from what we know of, a
+ * program or the model has made more, and only then the file is searched.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,10 +47,31 @@
 #define SMALL_LEN  (64u << 10) /* up to here all pages are held */
 #define LOOKS_MAX  4	       /* then the race is the program's */
 #define RETAIN_MAX (16u << 20) /* bytes of contents kept twice, for speed */
+#define KNOWN_MAX  4096u       /* extents written down; more are searched for */
+
+/* Pages [first, end) */
+struct bar_extent {
+	uint64_t first;
+	uint64_t end;
+};
+
+static uint64_t seen_len(const struct bar *bar)
+{
+	return size_pages(bar->len / PAGE / 8 + 1);
+}
+
+/* All zeroes, and memory only for what is used of it. */
+static void *map_sparse(uint64_t len)
+{
+	void *mem = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
 
 int bar_make_kept(struct bar *bar)
 {
-	void *mem, *seen;
+	void *mem;
 
 	bar->kept = memfd_create("kept", MFD_CLOEXEC);
 	if (bar->kept < 0 || ftruncate(bar->kept, (off_t)bar->len) < 0)
@@ -54,32 +81,42 @@ int bar_make_kept(struct bar *bar)
 	if (mem == MAP_FAILED)
 		return -errno;
 	bar->kept_mem = mem;
-	seen = mmap(NULL, size_pages(bar->len / PAGE / 8 + 1),
-		    PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (seen == MAP_FAILED)
-		return -errno;
-	bar->seen = seen;
-	return 0;
+	bar->seen = map_sparse(seen_len(bar));
+	bar->known = map_sparse(KNOWN_MAX * sizeof(*bar->known));
+	return bar->seen && bar->known ? 0 : -ENOMEM;
 }
 
 void bar_drop_kept(struct bar *bar)
 {
+	if (bar->known)
+		munmap(bar->known, KNOWN_MAX * sizeof(*bar->known));
 	if (bar->seen)
-		munmap(bar->seen, size_pages(bar->len / PAGE / 8 + 1));
+		munmap(bar->seen, seen_len(bar));
 	if (bar->kept_mem)
 		munmap(bar->kept_mem, bar->len);
 	if (bar->kept >= 0)
 		close(bar->kept);
 }
 
+static void forget_known(struct bar *bar)
+{
+	bar->n_known = bar->known_pages = 0;
+}
+
+static void punch_kept(struct bar *bar)
+{
+	if (fallocate(bar->kept, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)bar->len) < 0)
+		memset(bar->kept_mem, 0, bar->len);
+	bar->retained = false;
+}
+
 void bar_empty_kept(struct bar *bar)
 {
 	if (bar->kept < 0)
 		return;
-	fallocate(bar->kept, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-		  (off_t)bar->len);
-	bar->retained = false;
+	punch_kept(bar);
+	forget_known(bar);
 }
 
 static bool is_small(const struct bar *bar)
@@ -304,17 +341,33 @@ static uint64_t populated(const struct stat *st)
 	return (uint64_t)st->st_blocks * 512 / PAGE;
 }
 
+/* All that was put back last, without asking where it is. */
+static void hold_known(struct holding *h)
+{
+	const struct bar *bar = h->bar;
+
+	for (size_t i = 0; i < bar->n_known; i++)
+		hold_extent(h, bar->known[i].first, bar->known[i].end);
+	hold_batch(h);
+}
+
 static void hold_contents(struct holding *h)
 {
 	struct bar *bar = h->bar;
 	struct stat st = {0};
 
-	/* one that was cut short has no page to make beyond its end */
 	fstat(bar->memfd, &st);
-	if (is_small(bar) && (uint64_t)st.st_size >= bar->len) {
+	/* one that was cut short has no page to make beyond its end */
+	if ((uint64_t)st.st_size < bar->len)
+		forget_known(bar);
+	else if (is_small(bar)) {
 		hold_run(h, 0, bar->len / PAGE);
 		hold_batch(h);
 		return;
+	}
+	if (bar->n_known) {
+		hold_known(h);
+		fstat(bar->memfd, &st);
 	}
 	for (int i = 0; i < LOOKS_MAX && populated(&st) != h->pages; i++) {
 		hold_populated(h);
@@ -324,37 +377,39 @@ static void hold_contents(struct holding *h)
 
 /* Keeping */
 
-/* Returns how much of it has arrived. */
-static size_t keep_stretch(struct bar *bar, int rd, const struct iovec *iov)
+/* Into pages that are there. */
+static bool keep_by_reading(struct bar *bar, const struct batch *b)
 {
-	uint8_t *to = kept_at(bar, iov);
-	off_t off = to - bar->kept_mem;
-	size_t done = 0;
-	ssize_t n = 0;
+	struct iovec to[PIPE_PAGES];
 
-	/* where there are no pages yet, this makes them without zeroing */
-	while (!bar->retained && done < iov->iov_len && n >= 0) {
-		n = splice(rd, NULL, bar->kept, &off, iov->iov_len - done, 0);
-		if (n == 0)
-			break;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	while (done < iov->iov_len) {
-		n = read(rd, to + done, iov->iov_len - done);
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	return done;
+	for (size_t i = 0; i < b->n; i++)
+		to[i] = (struct iovec){kept_at(bar, &b->iov[i]),
+				       b->iov[i].iov_len};
+	return readv(b->pipe.rd, to, (int)b->n) == (ssize_t)(b->pages * PAGE);
 }
 
-static void keep_batch(struct holding *h, struct batch *b)
+/* Where there are no pages yet, this makes them without zeroing. */
+static bool keep_by_splicing(struct bar *bar, const struct batch *b)
 {
-	bool whole = true;
+	for (size_t i = 0; i < b->n; i++) {
+		off_t at = kept_at(bar, &b->iov[i]) - bar->kept_mem;
+		off_t end = at + (off_t)b->iov[i].iov_len;
 
-	for (size_t i = 0; i < b->n && whole; i++)
-		whole = keep_stretch(h->bar, b->pipe.rd, &b->iov[i]) ==
-			b->iov[i].iov_len;
+		while (at < end)
+			if (splice(b->pipe.rd, NULL, bar->kept, &at,
+				   (size_t)(end - at), 0) <= 0)
+				return false;
+	}
+	return true;
+}
+
+static void keep_batch(struct bar *bar, struct batch *b)
+{
+	bool whole = bar->retained ? keep_by_reading(bar, b)
+				   : keep_by_splicing(bar, b);
+
+	if (!whole) /* no memory: who is missing is not known */
+		forget_known(bar);
 	pipe_put(&b->pipe, whole);
 }
 
@@ -370,6 +425,13 @@ static void forget_seen(struct holding *h, const struct batch *b)
 	}
 }
 
+static void truncate_all(struct bar *bar)
+{
+	sched_point("close: truncate");
+	bar->closed = ftruncate(bar->memfd, 0) == 0; /* our own file: it is */
+	bar->mem = bar->kept_mem;
+}
+
 void bar_close(struct bar *bar)
 {
 	struct holding h = {.bar = bar};
@@ -378,19 +440,25 @@ void bar_close(struct bar *bar)
 		return;
 	sched_point("close: hold");
 	hold_contents(&h);
-	sched_point("close: truncate");
-	bar->closed = ftruncate(bar->memfd, 0) == 0; /* our own file: it is */
+	truncate_all(bar);
 	sched_point("close: keep");
 	for (size_t i = 0; i < h.n; i++) {
-		keep_batch(&h, h.batch[i]);
+		keep_batch(bar, h.batch[i]);
 		forget_seen(&h, h.batch[i]);
 	}
 	if (h.copied)
-		madvise(bar->seen, size_pages(bar->len / PAGE / 8 + 1),
-			MADV_DONTNEED);
+		madvise(bar->seen, seen_len(bar), MADV_DONTNEED);
 	for (size_t i = 0; i < BAR_PIPES_MAX && h.batch[i]; i++)
 		free(h.batch[i]);
-	bar->mem = bar->kept_mem;
+}
+
+void bar_discard(struct bar *bar)
+{
+	if (!bar->seen)
+		return;
+	if (!bar->closed)
+		truncate_all(bar);
+	bar_empty_kept(bar);
 }
 
 /* Pages that the daemon has not mapped are copied faster by the host. */
@@ -405,16 +473,51 @@ static ssize_t put_back_some(struct bar *bar, uint64_t at, uint64_t len)
 }
 
 /* Ascending, the file growing behind the data, so that nobody sees zeroes. */
-static void put_back(struct bar *bar, uint64_t at, uint64_t end)
+static bool put_back(struct bar *bar, uint64_t at, uint64_t end)
 {
 	while (at < end) {
 		ssize_t n = put_back_some(bar, at, end - at);
 
 		if (n <= 0)
-			return;
+			return false;
 		at += (uint64_t)n;
 		sched_point("open: put back");
 	}
+	return true;
+}
+
+/* Both return where the file ends then, 0 when something could not be done. */
+
+static uint64_t put_back_known(struct bar *bar)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < bar->n_known; i++)
+		all &= put_back(bar, bar->known[i].first * PAGE,
+				bar->known[i].end * PAGE);
+	return all && bar->n_known ? bar->known[bar->n_known - 1].end * PAGE
+				   : 0;
+}
+
+static uint64_t search_and_put_back(struct bar *bar)
+{
+	uint64_t at = 0, end = 0;
+	size_t n = 0;
+	bool all = true;
+
+	forget_known(bar);
+	for (; next_extent(bar->kept, &at, &end); at = end) {
+		all &= put_back(bar, at, end);
+		if (n < KNOWN_MAX)
+			bar->known[n] =
+				(struct bar_extent){at / PAGE, end / PAGE};
+		n++;
+		bar->known_pages += (end - at) / PAGE;
+	}
+	bar->n_known = n;
+	if (n > KNOWN_MAX)
+		forget_known(bar);
+	return all ? end : 0;
 }
 
 /* To be written over by the next closing, or gone. */
@@ -422,23 +525,25 @@ static void retain_or_empty(struct bar *bar, uint64_t bytes)
 {
 	bar->retained = bytes && bytes <= RETAIN_MAX;
 	if (bytes > RETAIN_MAX)
-		bar_empty_kept(bar);
+		punch_kept(bar);
 }
 
 void bar_open(struct bar *bar)
 {
-	uint64_t at = 0, end, bytes = 0;
+	struct stat st = {0};
 
 	if (!bar->seen || !bar->closed)
 		return;
-	for (; next_extent(bar->kept, &at, &end); at = end) {
-		put_back(bar, at, end);
-		bytes += end - at;
-	}
+	fstat(bar->kept, &st);
+
+	uint64_t end = populated(&st) == bar->known_pages
+			       ? put_back_known(bar)
+			       : search_and_put_back(bar);
+
 	sched_point("open: extend");
-	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)
+	if (end != bar->len && ftruncate(bar->memfd, (off_t)bar->len) < 0)
 		return;
 	bar->closed = false;
 	bar->mem = bar->view;
-	retain_or_empty(bar, bytes);
+	retain_or_empty(bar, populated(&st) * PAGE);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -202,6 +203,113 @@ static void clearing_works_open_and_closed(void **state)
 	assert_int_equal(f->p[7], 0);
 }
 
+static long kept_blocks(const struct bar *bar)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(bar->kept, &st), 0);
+	return st.st_blocks;
+}
+
+static void discarding_closes_and_keeps_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p[7] = 1;
+	bar_close(&f->bar);
+	bar_open(&f->bar); /* kept is still there, for the next time */
+	assert_true(kept_blocks(&f->bar) > 0);
+	f->p[8] = 1;
+	bar_discard(&f->bar);
+	assert_true(faults(f->p));
+	assert_int_equal(kept_blocks(&f->bar), 0);
+	assert_int_equal(f->bar.mem[7], 0);
+	bar_open(&f->bar);
+	assert_int_equal(f->p[7], 0);
+	assert_int_equal(f->p[8], 0);
+}
+
+/* As many pages as there were, but not those: a list of them would be wrong. */
+static void what_a_model_wrote_while_closed_is_put_back(void **state)
+{
+	struct fixture *f = *state;
+
+	f->p[0] = 1;
+	bar_close(&f->bar);
+	bar_open(&f->bar);
+	bar_close(&f->bar);
+	bar_clear(&f->bar);
+	f->bar.mem[SIZE / 2] = 2;
+	bar_open(&f->bar);
+	assert_int_equal(f->p[0], 0);
+	assert_int_equal(f->p[SIZE / 2], 2);
+}
+
+#define PAGES	   (SIZE / 4096)
+#define MODEL_OPS  3000
+#define MODEL_SEED 20
+
+struct contents {
+	struct fixture *f;
+	uint8_t page[PAGES]; /* the first byte of each */
+};
+
+static void op_store(struct contents *c, unsigned int random)
+{
+	uint8_t *mem = c->f->bar.closed ? c->f->bar.mem : c->f->p;
+	unsigned int page = random / 16 % PAGES;
+
+	c->page[page] = mem[page * 4096ul] = (uint8_t)random;
+}
+
+static void op_close(struct contents *c, unsigned int random)
+{
+	bar_close(&c->f->bar);
+}
+
+static void op_open(struct contents *c, unsigned int random)
+{
+	bar_open(&c->f->bar);
+}
+
+static void op_throw_away(struct contents *c, unsigned int random)
+{
+	if (random % 16) /* seldom, so that something accumulates */
+		return;
+	if (random / 16 % 2)
+		bar_clear(&c->f->bar);
+	else
+		bar_discard(&c->f->bar);
+	memset(c->page, 0, sizeof(c->page));
+}
+
+/* A load would populate what it looks at. */
+static uint8_t peek(const struct bar *bar, size_t page)
+{
+	int fd = bar->closed ? bar->kept : bar->memfd;
+	uint8_t byte;
+
+	assert_int_equal(pread(fd, &byte, 1, (off_t)(page * 4096)), 1);
+	return byte;
+}
+
+static void contents_are_those_of_a_plain_array(void **state)
+{
+	static void (*const ops[8])(struct contents *, unsigned int) = {
+		op_store, op_store, op_store,	   op_close,
+		op_open,  op_close, op_throw_away, op_open,
+	};
+	struct contents c = {.f = *state};
+	uint64_t random = MODEL_SEED;
+
+	for (int i = 0; i < MODEL_OPS; i++) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		ops[random >> 61](&c, (unsigned int)(random >> 32));
+		for (size_t p = 0; p < PAGES && i % 16 == 0; p++)
+			assert_int_equal(peek(&c.f->bar, p), c.page[p]);
+	}
+}
+
 /* ThreadSanitizer delays signals, and this is about when they come. */
 #ifndef __SANITIZE_THREAD__
 
@@ -303,6 +411,9 @@ int main(void)
 		T(closing_unmaps_every_page_and_opening_brings_it_back),
 		T(a_mapping_made_while_closed_works_when_open),
 		T(clearing_works_open_and_closed),
+		T(discarding_closes_and_keeps_nothing),
+		T(what_a_model_wrote_while_closed_is_put_back),
+		T(contents_are_those_of_a_plain_array),
 #ifndef __SANITIZE_THREAD__
 		T(no_retired_store_is_lost_and_none_lands_while_closed),
 #endif
