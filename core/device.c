@@ -143,10 +143,19 @@ void device_power_on(struct sv_dev *dev, enum sv_reset why)
 		dev->in_use = why == SV_RESET_OPEN;
 }
 
+/* A reset throws it away: no need to keep it meanwhile. */
+static void discard_volatile(struct sv_dev *dev) REQUIRES(&dev->memory_lock)
+{
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++)
+		if (!dev->bar[i].persistent)
+			bar_discard(&dev->bar[i]);
+}
+
 static void device_reset_locked(struct sv_dev *dev, enum sv_reset why)
 	REQUIRES(&dev->model)
 {
 	rwlock_write(&dev->memory_lock);
+	discard_volatile(dev);
 	device_gate_close(dev);
 	device_power_on(dev, why);
 	device_gate_update(dev);
