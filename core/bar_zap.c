@@ -218,13 +218,28 @@ static uint8_t *kept_at(const struct bar *bar, const struct iovec *iov)
 	return bar->kept_mem + ((uint8_t *)iov->iov_base - bar->view);
 }
 
-/* What no pipe takes is copied now, and a store that comes later is lost. */
+/*
+ * What no pipe takes is copied now, and a store that comes later is lost. The
+ * host does that without mapping either side, so it is faster than a mapping
+ * whose pages have to be made.
+ */
+static void copy_run(struct holding *h, const uint8_t *from, uint64_t len)
+{
+	struct bar *bar = h->bar;
+	off_t at = from - bar->view, end = at + (off_t)len;
+	ssize_t n = lseek(bar->kept, at, SEEK_SET) == at;
+
+	while (at < end && n > 0)
+		n = sendfile(bar->kept, bar->memfd, &at, (size_t)(end - at));
+	if (n < 0)
+		memcpy(bar->kept_mem + at, bar->view + at, (size_t)(end - at));
+	h->copied = true;
+}
+
 static void copy_batch(struct holding *h, const struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++)
-		memcpy(kept_at(h->bar, &b->iov[i]), b->iov[i].iov_base,
-		       b->iov[i].iov_len);
-	h->copied = true;
+		copy_run(h, b->iov[i].iov_base, b->iov[i].iov_len);
 }
 
 static bool splice_batch(struct batch *b)
@@ -243,7 +258,7 @@ static bool splice_batch(struct batch *b)
 /* References to the pages, no copy: later stores show until the truncation. */
 static void hold_batch(struct holding *h)
 {
-	struct batch *b = h->batch[h->n];
+	struct batch *b = h->n < BAR_PIPES_MAX ? h->batch[h->n] : NULL;
 
 	if (!b || !b->n)
 		return;
@@ -281,9 +296,7 @@ static void hold_run(struct holding *h, uint64_t first, uint64_t end)
 		size_t n = end - first;
 
 		if (!b) {
-			memcpy(bar->kept_mem + first * PAGE,
-			       bar->view + first * PAGE, n * PAGE);
-			h->copied = true;
+			copy_run(h, bar->view + first * PAGE, n * PAGE);
 			return;
 		}
 		if (n > PIPE_PAGES - b->pages)
@@ -341,6 +354,13 @@ static uint64_t populated(const struct stat *st)
 	return (uint64_t)st->st_blocks * 512 / PAGE;
 }
 
+static void set_known(struct bar *bar, uint64_t first, uint64_t end)
+{
+	bar->known[0] = (struct bar_extent){first, end};
+	bar->n_known = 1;
+	bar->known_pages = end - first;
+}
+
 /* All that was put back last, without asking where it is. */
 static void hold_known(struct holding *h)
 {
@@ -360,11 +380,8 @@ static void hold_contents(struct holding *h)
 	/* one that was cut short has no page to make beyond its end */
 	if ((uint64_t)st.st_size < bar->len)
 		forget_known(bar);
-	else if (is_small(bar)) {
-		hold_run(h, 0, bar->len / PAGE);
-		hold_batch(h);
-		return;
-	}
+	else if (is_small(bar))
+		set_known(bar, 0, bar->len / PAGE);
 	if (bar->n_known) {
 		hold_known(h);
 		fstat(bar->memfd, &st);
@@ -472,52 +489,63 @@ static ssize_t put_back_some(struct bar *bar, uint64_t at, uint64_t len)
 	return n > 0 ? n : pwrite(bar->memfd, bar->mem + at, len, (off_t)at);
 }
 
-/* Ascending, the file growing behind the data, so that nobody sees zeroes. */
-static bool put_back(struct bar *bar, uint64_t at, uint64_t end)
-{
-	while (at < end) {
-		ssize_t n = put_back_some(bar, at, end - at);
+struct filling {
+	struct bar *bar;
+	uint64_t pages;
+	uint64_t end; /* of the file */
+	bool whole;   /* as far as it has come */
+};
 
-		if (n <= 0)
-			return false;
+/* Ascending, the file growing behind the data, so that nobody sees zeroes. */
+static void put_back(struct filling *f, uint64_t at, uint64_t end)
+{
+	f->pages += (end - at) / PAGE;
+	f->end = end;
+	while (at < end) {
+		ssize_t n = put_back_some(f->bar, at, end - at);
+
+		if (n <= 0) {
+			f->whole = false;
+			return;
+		}
 		at += (uint64_t)n;
 		sched_point("open: put back");
 	}
-	return true;
 }
 
-/* Both return where the file ends then, 0 when something could not be done. */
-
-static uint64_t put_back_known(struct bar *bar)
+static void put_back_known(struct filling *f)
 {
-	bool all = true;
+	const struct bar *bar = f->bar;
 
 	for (size_t i = 0; i < bar->n_known; i++)
-		all &= put_back(bar, bar->known[i].first * PAGE,
-				bar->known[i].end * PAGE);
-	return all && bar->n_known ? bar->known[bar->n_known - 1].end * PAGE
-				   : 0;
+		put_back(f, bar->known[i].first * PAGE,
+			 bar->known[i].end * PAGE);
 }
 
-static uint64_t search_and_put_back(struct bar *bar)
+static void search_and_put_back(struct filling *f)
 {
-	uint64_t at = 0, end = 0;
+	struct bar *bar = f->bar;
+	uint64_t at = 0, end;
 	size_t n = 0;
-	bool all = true;
 
-	forget_known(bar);
 	for (; next_extent(bar->kept, &at, &end); at = end) {
-		all &= put_back(bar, at, end);
-		if (n < KNOWN_MAX)
-			bar->known[n] =
+		put_back(f, at, end);
+		if (n++ < KNOWN_MAX)
+			bar->known[n - 1] =
 				(struct bar_extent){at / PAGE, end / PAGE};
-		n++;
-		bar->known_pages += (end - at) / PAGE;
 	}
-	bar->n_known = n;
-	if (n > KNOWN_MAX)
-		forget_known(bar);
-	return all ? end : 0;
+	bar->n_known = n <= KNOWN_MAX ? n : 0;
+	bar->known_pages = n <= KNOWN_MAX ? f->pages : 0;
+}
+
+/* All that is kept, unless the model has written to more meanwhile. */
+static bool is_all_known(const struct bar *bar)
+{
+	struct stat st;
+
+	return bar->known_pages == bar->len / PAGE ||
+	       (fstat(bar->kept, &st) == 0 &&
+		populated(&st) == bar->known_pages);
 }
 
 /* To be written over by the next closing, or gone. */
@@ -530,20 +558,19 @@ static void retain_or_empty(struct bar *bar, uint64_t bytes)
 
 void bar_open(struct bar *bar)
 {
-	struct stat st = {0};
+	struct filling f = {.bar = bar, .whole = true};
 
 	if (!bar->seen || !bar->closed)
 		return;
-	fstat(bar->kept, &st);
-
-	uint64_t end = populated(&st) == bar->known_pages
-			       ? put_back_known(bar)
-			       : search_and_put_back(bar);
-
+	if (is_all_known(bar))
+		put_back_known(&f);
+	else
+		search_and_put_back(&f);
 	sched_point("open: extend");
-	if (end != bar->len && ftruncate(bar->memfd, (off_t)bar->len) < 0)
+	if ((!f.whole || f.end != bar->len) &&
+	    ftruncate(bar->memfd, (off_t)bar->len) < 0)
 		return;
 	bar->closed = false;
 	bar->mem = bar->view;
-	retain_or_empty(bar, populated(&st) * PAGE);
+	retain_or_empty(bar, f.pages * PAGE);
 }

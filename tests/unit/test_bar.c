@@ -203,6 +203,28 @@ static void clearing_works_open_and_closed(void **state)
 	assert_int_equal(f->p[7], 0);
 }
 
+/* The rest is copied; a BAR of which that is true is not the daemon's end. */
+static void more_than_pipes_hold_is_kept_too(void **state)
+{
+	const struct sv_bar shape = {
+		.size = 2ull * BAR_PIPES_MAX << 20,
+		.kind = SV_BAR_MEM32,
+		.access = SV_ACCESS_DIRECT,
+	};
+	const size_t populated = (BAR_PIPES_MAX + 1ul) << 20;
+	struct bar bar;
+
+	assert_int_equal(bar_init(&bar, "big", &shape, -1), 0);
+	for (size_t at = 0; at < populated; at += PAGE)
+		bar.view[at] = (uint8_t)(at / PAGE | 1);
+	bar_close(&bar);
+	assert_ptr_equal(bar.mem, bar.kept_mem);
+	bar_open(&bar);
+	for (size_t at = 0; at < populated; at += PAGE)
+		assert_int_equal(bar.view[at], (uint8_t)(at / PAGE | 1));
+	bar_done(&bar);
+}
+
 static long kept_blocks(const struct bar *bar)
 {
 	struct stat st;
@@ -411,6 +433,7 @@ int main(void)
 		T(closing_unmaps_every_page_and_opening_brings_it_back),
 		T(a_mapping_made_while_closed_works_when_open),
 		T(clearing_works_open_and_closed),
+		T(more_than_pipes_hold_is_kept_too),
 		T(discarding_closes_and_keeps_nothing),
 		T(what_a_model_wrote_while_closed_is_put_back),
 		T(contents_are_those_of_a_plain_array),
