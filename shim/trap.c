@@ -15,6 +15,7 @@
 #include "shim/decode.h"
 #include "shim/emulate.h"
 #include "shim/signal.h"
+#include "shim/wiped.h"
 #include "shim/xstate.h"
 
 #include <stdatomic.h>
@@ -232,6 +233,33 @@ static void call_on(void *top, struct trap *t)
 			   "xmm15");
 }
 
+/*
+ * Stacks that stay: mapping one and making its pages takes longer than all the
+ * rest of a fault. Who finds none free has one mapped.
+ */
+static char stacks[WIPED_STACKS][STACK_SIZE] __attribute__((aligned(64)));
+
+static char *stack_get(void)
+{
+	struct wiped *w = wiped_page();
+
+	for (int i = 0; w && i < WIPED_STACKS; i++)
+		if (!atomic_exchange(&w->stack[i], true))
+			return stacks[i];
+	return shim_scratch(STACK_SIZE);
+}
+
+static void stack_put(char *stack)
+{
+	for (int i = 0; i < WIPED_STACKS; i++) {
+		if (stack != stacks[i])
+			continue;
+		atomic_store(&wiped_page()->stack[i], false);
+		return;
+	}
+	shim_scratch_free(stack, STACK_SIZE);
+}
+
 /* Could it be ours: not knowing costs a stack, so two compares come first. */
 static bool concerns_us(const siginfo_t *info)
 {
@@ -242,7 +270,7 @@ static bool concerns_us(const siginfo_t *info)
 static __attribute__((noinline)) bool is_programs(int *sig, siginfo_t *info,
 						  ucontext_t *uc)
 {
-	char *stack = shim_scratch(STACK_SIZE);
+	char *stack = stack_get();
 
 	if (!stack)
 		return true;
@@ -257,7 +285,7 @@ static __attribute__((noinline)) bool is_programs(int *sig, siginfo_t *info,
 	bool forward = t->forward;
 
 	*sig = t->sig;
-	shim_scratch_free(stack, STACK_SIZE);
+	stack_put(stack);
 	return forward;
 }
 

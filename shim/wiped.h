@@ -12,7 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WIPED_LINES 12
+#define WIPED_LINES  12
+#define WIPED_STACKS 8
 
 /**
  * struct wiped - All zero at first, and after fork
@@ -20,12 +21,14 @@
  * @seq:    of the last request; starts anywhere
  * @line:   what the kept reply sockets are in, see line.c
  * @needed: the struct needed that need not be mapped is in use
+ * @stack:  as are those of trap.c
  */
 struct wiped {
 	atomic_uint_least64_t mm_id[2];
 	atomic_uint_least64_t seq;
 	atomic_int line[WIPED_LINES];
 	atomic_bool needed;
+	atomic_bool stack[WIPED_STACKS];
 };
 
 /** wiped_page() - NULL where the host cannot clear it */
