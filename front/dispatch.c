@@ -223,7 +223,7 @@ static int bar_by_name(struct request *req, struct sv_dev **ret_dev,
 
 static int64_t op_fault(struct request *req)
 {
-	struct sv_dev *dev;
+	struct sv_dev *dev = NULL;
 	unsigned int bar;
 
 	req->call = "fault";
@@ -236,7 +236,7 @@ static int64_t op_access(struct request *req)
 {
 	const uint64_t *arg = req->hdr.arg;
 	uint64_t val = arg[3];
-	struct sv_dev *dev;
+	struct sv_dev *dev = NULL;
 	unsigned int bar;
 
 	req->call = "load or store";

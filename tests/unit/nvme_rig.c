@@ -258,7 +258,7 @@ uint16_t request_event(struct rig *r)
 
 void expect_event(struct rig *r, uint16_t cid, uint32_t result)
 {
-	struct nvme_cqe cqe;
+	struct nvme_cqe cqe = {0};
 
 	devhost_run(r->h);
 	assert_true(reap(r, &r->admin, &cqe));
