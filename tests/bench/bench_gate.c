@@ -179,7 +179,9 @@ static int bare_set(struct stage *s)
 	b->kept = mmap(NULL, s->len, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	check(b->kept != MAP_FAILED, "mmap");
-	madvise(b->kept, s->len, MADV_HUGEPAGE);
+	/* what is scattered in a BAR is not kept in huge pages either */
+	madvise(b->kept, s->len,
+		s->step == 1 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	for (int i = 0; i < PIPES; i++) {
 		check(pipe2(b->pipe[i], O_CLOEXEC) == 0, "pipe2");
 		fcntl(b->pipe[i][1], F_SETPIPE_SZ, PIPE_PAGES * PAGE);

@@ -35,7 +35,7 @@
 #define SIZE	(256ull << 20)
 #define THREADS 8u
 #define ROUNDS	5u
-#define STORES	500000u
+#define STORES	5000000u
 #define TOUCHES 400u /* new pages of each thread and round */
 #define FAULTS	100u
 
