@@ -284,7 +284,7 @@ static void check_in_flight(void)
 {
 	int ends[2];
 	struct vfio v;
-	int fd;
+	int fd = -1;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return;
