@@ -441,7 +441,7 @@ int ioas_dirty(struct ioas *ioas, uint64_t iova, uint64_t size,
 	       struct ioas_dirty *d, struct iova_range *ranges, size_t max,
 	       size_t *ret_n)
 {
-	uint64_t last;
+	uint64_t last = 0;
 	int r = check_unmap(IOAS_UNMAP_V2, iova, size, &last);
 
 	if (r < 0)
