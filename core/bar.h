@@ -119,7 +119,9 @@ bool bar_mapped(struct bar *bar, uint64_t owner);
  * nothing when it is so already.
  *
  * Context: memory_lock held for writing. bar_close() never fails: what it
- * cannot keep for want of memory reads as zeroes afterwards.
+ * cannot keep for want of memory reads as zeroes afterwards. When the host has
+ * no memory for all of the contents, bar_open() leaves the BAR closed, nothing
+ * of it mapped; it may be tried again.
  */
 void bar_close(struct bar *bar);
 void bar_open(struct bar *bar);

@@ -493,49 +493,60 @@ struct filling {
 	struct bar *bar;
 	uint64_t pages;
 	uint64_t end; /* of the file */
-	bool whole;   /* as far as it has come */
 };
 
-/* Ascending, the file growing behind the data, so that nobody sees zeroes. */
-static void put_back(struct filling *f, uint64_t at, uint64_t end)
+/* Ascending, the file growing behind the data, so that nobody sees zeroes.
+ * False: the host has no memory for all of it. */
+static bool put_back(struct filling *f, uint64_t at, uint64_t end)
 {
 	f->pages += (end - at) / PAGE;
 	f->end = end;
 	while (at < end) {
 		ssize_t n = put_back_some(f->bar, at, end - at);
 
-		if (n <= 0) {
-			f->whole = false;
-			return;
-		}
+		if (n <= 0)
+			return false;
 		at += (uint64_t)n;
 		sched_point("open: put back");
 	}
+	return true;
 }
 
-static void put_back_known(struct filling *f)
+/* A part of it is none of it; what was stored into that part is kept. */
+static void close_again(struct bar *bar)
+{
+	bar->closed = false;
+	bar_close(bar);
+}
+
+static bool put_back_known(struct filling *f)
 {
 	const struct bar *bar = f->bar;
+	bool whole = true;
 
-	for (size_t i = 0; i < bar->n_known; i++)
-		put_back(f, bar->known[i].first * PAGE,
-			 bar->known[i].end * PAGE);
+	for (size_t i = 0; i < bar->n_known && whole; i++)
+		whole = put_back(f, bar->known[i].first * PAGE,
+				 bar->known[i].end * PAGE);
+	return whole;
 }
 
-static void search_and_put_back(struct filling *f)
+static bool search_and_put_back(struct filling *f)
 {
 	struct bar *bar = f->bar;
 	uint64_t at = 0, end;
 	size_t n = 0;
 
+	forget_known(bar);
 	for (; next_extent(bar->kept, &at, &end); at = end) {
-		put_back(f, at, end);
+		if (!put_back(f, at, end))
+			return false;
 		if (n++ < KNOWN_MAX)
 			bar->known[n - 1] =
 				(struct bar_extent){at / PAGE, end / PAGE};
 	}
 	bar->n_known = n <= KNOWN_MAX ? n : 0;
 	bar->known_pages = n <= KNOWN_MAX ? f->pages : 0;
+	return true;
 }
 
 /* All that is kept, unless the model has written to more meanwhile. */
@@ -558,18 +569,22 @@ static void retain_or_empty(struct bar *bar, uint64_t bytes)
 
 void bar_open(struct bar *bar)
 {
-	struct filling f = {.bar = bar, .whole = true};
+	struct filling f = {.bar = bar};
+	bool whole;
 
 	if (!bar->seen || !bar->closed)
 		return;
 	if (is_all_known(bar))
-		put_back_known(&f);
+		whole = put_back_known(&f);
 	else
-		search_and_put_back(&f);
+		whole = search_and_put_back(&f);
 	sched_point("open: extend");
-	if ((!f.whole || f.end != bar->len) &&
-	    ftruncate(bar->memfd, (off_t)bar->len) < 0)
+	if (whole && f.end != bar->len)
+		whole = ftruncate(bar->memfd, (off_t)bar->len) == 0;
+	if (!whole) {
+		close_again(bar);
 		return;
+	}
 	bar->closed = false;
 	bar->mem = bar->view;
 	retain_or_empty(bar, f.pages * PAGE);

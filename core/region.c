@@ -411,14 +411,36 @@ bool device_mapped(struct sv_dev *dev, uint64_t owner)
 	return false;
 }
 
+/* A BAR may have stayed closed for want of memory: then it is tried again. */
+static bool bar_filled(struct sv_dev *dev, struct bar *bar)
+{
+	rwlock_read(&dev->memory_lock);
+	bool filled = !bar->closed;
+
+	rwlock_unread(&dev->memory_lock);
+	if (filled)
+		return true;
+	rwlock_write(&dev->memory_lock);
+	if (dev->gate_open)
+		bar_open(bar);
+	filled = !bar->closed;
+	rwlock_unwrite(&dev->memory_lock);
+	return filled;
+}
+
 int device_fault(struct sv_dev *dev, unsigned int bar, uint64_t off)
 {
 	if (bar >= SV_NUM_BARS || off >= dev->bar[bar].len)
 		return refuse(EFAULT, "%s: fault outside BAR%u", dev->name,
 			      bar);
-	bool on = device_gate_open(dev);
-
-	return on ? 0 : refuse(EFAULT, MEMORY_OFF, dev->name, bar);
+	if (!device_gate_open(dev))
+		return refuse(EFAULT, MEMORY_OFF, dev->name, bar);
+	if (!bar_filled(dev, &dev->bar[bar]))
+		return refuse(EFAULT,
+			      "%s BAR%u: touched, and there is no "
+			      "memory for its contents",
+			      dev->name, bar);
+	return 0;
 }
 
 int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,

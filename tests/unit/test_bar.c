@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,6 +116,61 @@ static size_t listed(struct bar *bar)
 		n++;
 	mutex_unlock(&bar->lock);
 	return n;
+}
+
+static uint64_t newest(struct bar *bar)
+{
+	mutex_lock(&bar->lock);
+	uint64_t id = bar->last_id;
+
+	mutex_unlock(&bar->lock);
+	return id;
+}
+
+static bool is_listed(struct bar *bar, uint64_t id)
+{
+	struct bar_mapping *m;
+	int n = 0;
+
+	mutex_lock(&bar->lock);
+	TAILQ_FOREACH (m, &bar->mappings, link)
+		n += m->id == id;
+	mutex_unlock(&bar->lock);
+	assert_true(n <= 1);
+	return n;
+}
+
+/* Ids are not used again, and a mapping that failed is in no list. */
+static void no_mapping_is_listed_twice_1_1_4(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit all;
+	int fd = -1;
+
+	uint8_t *p = map(&f->bar, 2);
+	uint64_t id = newest(&f->bar);
+
+	assert_int_equal(listed(&f->bar), 2);
+	munmap(p + PAGE, PAGE); /* in two pieces it is still one */
+	assert_true(bar_mapped(&f->bar, 2));
+	assert_true(is_listed(&f->bar, id));
+	munmap(p, SIZE);
+	assert_false(bar_mapped(&f->bar, 2));
+	assert_false(is_listed(&f->bar, id));
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_int_equal(
+		setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, all.rlim_max}), 0);
+	int r = bar_map(&f->bar, 2, getpid(), 0, SIZE, &fd);
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_int_equal(r, -EMFILE);
+	assert_int_equal(fd, -1);
+	assert_int_equal(listed(&f->bar), 1);
+	p = map(&f->bar, 2); /* and later it works */
+	assert_true(newest(&f->bar) > id);
+	assert_true(is_listed(&f->bar, newest(&f->bar)));
+	munmap(p, SIZE);
 }
 
 static void dead_mappings_do_not_pile_up(void **state)
@@ -428,6 +484,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_mapping_lives_until_its_last_page_goes),
+		T(no_mapping_is_listed_twice_1_1_4),
 		T(dead_mappings_do_not_pile_up),
 		T(a_forked_mapping_lives_as_long_as_the_child),
 		T(closing_unmaps_every_page_and_opening_brings_it_back),

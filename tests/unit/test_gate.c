@@ -5,6 +5,7 @@
  * programs see is in tests/client/victim_gate.c.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/pci_regs.h>
 #include <poll.h>
 #include <pthread.h>
@@ -33,12 +34,38 @@
 #define ROUNDS	    100
 #define ROUNDS_SOAK 100000
 
+#define REGS  3 /* BAR whose accesses the model sees */
+#define PORTS 4 /* I/O BAR */
+
 static atomic_uint resets;
+static atomic_uint asked; /* calls of the model that were no reset */
+static atomic_bool off;	  /* a write that turned decode off has returned */
+static atomic_uint late;  /* asked although it is off */
 
 static void model_reset(struct sv_dev *dev, enum sv_reset why)
 {
 	if (why == SV_RESET_FUNCTION)
 		atomic_fetch_add(&resets, 1);
+}
+
+static void count_access(unsigned int bar)
+{
+	atomic_fetch_add(&asked, 1);
+	if (bar == REGS && atomic_load(&off))
+		atomic_fetch_add(&late, 1);
+}
+
+static uint64_t model_read(struct sv_dev *dev, unsigned int bar, uint64_t at,
+			   unsigned int size)
+{
+	count_access(bar);
+	return 0x77;
+}
+
+static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t at,
+			uint64_t val, unsigned int size)
+{
+	count_access(bar);
 }
 
 static const struct sv_dev_ops model = {
@@ -51,8 +78,12 @@ static const struct sv_dev_ops model = {
 				   .kind = SV_BAR_MEM32,
 				   .access = SV_ACCESS_DIRECT,
 				   .persistent = true},
+			.bar[REGS] = {.size = 16, .kind = SV_BAR_MEM32},
+			.bar[PORTS] = {.size = 16, .kind = SV_BAR_IO},
 		},
 	.reset = model_reset,
+	.read = model_read,
+	.write = model_write,
 };
 
 struct fixture {
@@ -64,9 +95,14 @@ struct fixture {
 	atomic_uint wrong;
 };
 
+static uint64_t region(unsigned int index)
+{
+	return (uint64_t)index << REGION_SHIFT;
+}
+
 static void command(struct sv_dev *dev, uint16_t value)
 {
-	uint64_t pos = (uint64_t)REGION_CONFIG << REGION_SHIFT | PCI_COMMAND;
+	uint64_t pos = region(REGION_CONFIG) | PCI_COMMAND;
 
 	assert_int_equal(device_write(dev, pos, &value, 2, 2), 2);
 }
@@ -79,6 +115,8 @@ static int set_up(void **state)
 
 	memset(&f, 0, sizeof(f));
 	atomic_store(&resets, 0);
+	atomic_store(&asked, 0);
+	atomic_store(&late, 0);
 	assert_int_equal(machine_new(&f.m), 0);
 	assert_int_equal(ioas_new(8, &f.ioas), 0);
 	for (unsigned int i = 0; i < 2; i++) {
@@ -211,11 +249,50 @@ static void contention_makes_a_hot_reset_busy_1_0_8(void **state)
 	assert_int_equal(atomic_load(&resets), 2);
 }
 
+static void a_fault_asks_no_model_1_1_6(void **state)
+{
+	struct fixture *f = *state;
+
+	f->map[0] = 1; /* populated */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(device_fault(f->dev[0], 1, 0), 0);
+		assert_int_equal(device_fault(f->dev[0], REGS, 0), 0);
+	}
+	assert_int_equal(f->map[0], 1);
+	assert_int_equal(atomic_load(&asked), 0);
+	assert_int_equal(atomic_load(&resets), 0);
+}
+
+static void only_memory_bars_are_gated_1_0_5(void **state)
+{
+	struct sv_dev *dev = ((struct fixture *)*state)->dev[0];
+	uint32_t val = 5;
+
+	command(dev, PCI_COMMAND_IO);
+	assert_int_equal(device_read(dev, region(1), &val, 4), -EIO);
+	assert_int_equal(device_write(dev, region(1), &val, 4, 4), -EIO);
+	assert_int_equal(device_read(dev, region(REGS), &val, 4), -EIO);
+	assert_int_equal(device_write(dev, region(REGS), &val, 4, 4), -EIO);
+	assert_int_equal(atomic_load(&asked), 0);
+	assert_int_equal(*dev->bar[1].mem, 0);
+	assert_int_equal(device_write(dev, region(PORTS), &val, 4, 4), 4);
+	assert_int_equal(device_read(dev, region(PORTS), &val, 4), 4);
+	assert_int_equal(val, 0x77);
+	assert_int_equal(atomic_load(&asked), 2);
+	/* with COMMAND.IO off too it is let through: nobody answers */
+	command(dev, 0);
+	assert_int_equal(device_read(dev, region(PORTS), &val, 4), 4);
+	assert_int_equal(val, UINT32_MAX);
+	command(dev, PCI_COMMAND_MEMORY);
+	assert_int_equal(device_read(dev, region(REGS), &val, 4), 4);
+	assert_int_equal(atomic_load(&asked), 3);
+}
+
 static uint64_t peek(struct sv_dev *dev)
 {
 	uint64_t val;
 
-	assert_int_equal(device_read(dev, 1ull << REGION_SHIFT, &val, 8), 8);
+	assert_int_equal(device_read(dev, region(1), &val, 8), 8);
 	return val;
 }
 
@@ -242,6 +319,41 @@ static void a_contended_ioeventfd_is_deferred_1_0_6(void **state)
 	close(fd);
 }
 
+/* The host runs out of memory: this program stands in for its calls. */
+
+static atomic_int room = INT_MAX; /* for so many writes */
+
+static bool has_room(void)
+{
+	if (atomic_fetch_sub(&room, 1) > 0)
+		return true;
+	atomic_store(&room, 0);
+	errno = ENOMEM;
+	return false;
+}
+
+#define WRAP_SENDFILE(name)                                                    \
+	ssize_t __real_##name(int out, int in, off_t *at, size_t len);         \
+	ssize_t __wrap_##name(int out, int in, off_t *at, size_t len);         \
+	ssize_t __wrap_##name(int out, int in, off_t *at, size_t len)          \
+	{                                                                      \
+		return has_room() ? __real_##name(out, in, at, len) : -1;      \
+	}
+
+#define WRAP_PWRITE(name)                                                      \
+	ssize_t __real_##name(int fd, const void *buf, size_t len, off_t at);  \
+	ssize_t __wrap_##name(int fd, const void *buf, size_t len, off_t at);  \
+	ssize_t __wrap_##name(int fd, const void *buf, size_t len, off_t at)   \
+	{                                                                      \
+		return has_room() ? __real_##name(fd, buf, len, at) : -1;      \
+	}
+
+/* which of the names is used depends on _FILE_OFFSET_BITS */
+WRAP_SENDFILE(sendfile)
+WRAP_SENDFILE(sendfile64)
+WRAP_PWRITE(pwrite)
+WRAP_PWRITE(pwrite64)
+
 /* Storing through a mapping, as a program without a shim would. */
 
 static __thread sigjmp_buf on_bus;
@@ -251,10 +363,48 @@ static void caught(int sig)
 	siglongjmp(on_bus, sig);
 }
 
-static void store(volatile uint64_t *at, uint64_t val)
+static bool store(volatile uint64_t *at, uint64_t val)
 {
-	if (!sigsetjmp(on_bus, 1)) /* a sanitizer blocks signals in handlers */
-		*at = val;
+	if (sigsetjmp(on_bus, 1)) /* a sanitizer blocks signals in handlers */
+		return false;
+	*at = val;
+	return true;
+}
+
+static struct sigaction catch_sigbus(void)
+{
+	struct sigaction sa = {.sa_handler = caught, .sa_flags = SA_NODEFER};
+	struct sigaction was;
+
+	sigaction(SIGBUS, &sa, &was);
+	return was;
+}
+
+/* The first page of two comes back, the second does not: neither is there. */
+static void what_cannot_be_filled_stays_closed_1_1_5(void **state)
+{
+	struct fixture *f = *state;
+	volatile uint64_t *first = (uint64_t *)f->map;
+	volatile uint64_t *second = (uint64_t *)(f->map + 10 * PAGE);
+	struct sigaction was = catch_sigbus();
+
+	assert_true(store(first, 1) && store(second, 2));
+	command(f->dev[0], 0);
+	for (int i = 0; i < 2; i++) { /* and again once a fault has tried */
+		atomic_store(&room, 1);
+		if (i == 0)
+			command(f->dev[0], PCI_COMMAND_MEMORY);
+		assert_false(store(first, 3) || store(second, 3));
+		assert_false(store(second + PAGE, 3));
+		atomic_store(&room, 1);
+		assert_int_equal(device_fault(f->dev[0], 1, 0), -EFAULT);
+		assert_int_equal(peek(f->dev[0]), 1); /* decode is on */
+	}
+	atomic_store(&room, INT_MAX);
+	assert_int_equal(device_fault(f->dev[0], 1, 0), 0);
+	assert_int_equal(*first, 1);
+	assert_int_equal(*second, 2);
+	sigaction(SIGBUS, &was, NULL);
 }
 
 static void *storing(void *arg)
@@ -284,12 +434,10 @@ static void nothing_changes_while_decode_is_off_1_0_3(void **state)
 {
 	static uint8_t seen[BAR_LEN];
 	struct fixture *f = *state;
-	struct sigaction sa = {.sa_handler = caught, .sa_flags = SA_NODEFER};
+	struct sigaction was = catch_sigbus();
 	struct errand storers[STORERS];
-	struct sigaction was;
 	unsigned int changed = 0;
 
-	sigaction(SIGBUS, &sa, &was);
 	for (int i = 0; i < STORERS; i++) {
 		storers[i] = (struct errand){.f = f, .result = i};
 		run_errand(&storers[i], storing);
@@ -310,6 +458,44 @@ static void nothing_changes_while_decode_is_off_1_0_3(void **state)
 	assert_int_equal(changed, 0);
 }
 
+static void *accessing(void *arg)
+{
+	struct errand *e = arg;
+	struct sv_dev *dev = e->f->dev[0];
+	uint64_t val = 1;
+
+	while (!atomic_load(&e->f->stop)) {
+		device_access(dev, REGS, 0, 4, e->result & 1, &val);
+		device_read(dev, region(REGS), &val, 4);
+		device_write(dev, region(REGS) + 4, &val, 8, 8);
+	}
+	return NULL;
+}
+
+/* Through the descriptor and through a mapping; the model says whether any. */
+static void nothing_reaches_the_model_with_decode_off_1_0_1(void **state)
+{
+	struct fixture *f = *state;
+	struct errand e[4];
+
+	for (int i = 0; i < 4; i++) {
+		e[i] = (struct errand){.f = f, .result = i};
+		run_errand(&e[i], accessing);
+	}
+	for (unsigned int i = 0; i < rounds(); i++) {
+		command(f->dev[0], 0);
+		atomic_store(&off, true);
+		sched_yield();
+		atomic_store(&off, false);
+		command(f->dev[0], PCI_COMMAND_MEMORY);
+	}
+	atomic_store(&f->stop, true);
+	for (int i = 0; i < 4; i++)
+		pthread_join(e[i].thread, NULL);
+	assert_true(atomic_load(&asked));
+	assert_int_equal(atomic_load(&late), 0);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -320,6 +506,10 @@ int main(void)
 		T(contention_makes_a_hot_reset_busy_1_0_8),
 		T(a_contended_ioeventfd_is_deferred_1_0_6),
 		T(nothing_changes_while_decode_is_off_1_0_3),
+		T(nothing_reaches_the_model_with_decode_off_1_0_1),
+		T(what_cannot_be_filled_stays_closed_1_1_5),
+		T(a_fault_asks_no_model_1_1_6),
+		T(only_memory_bars_are_gated_1_0_5),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
