@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Programs that hold up the copy of their pages. The host kernel has no way to
+ * hold up /proc/PID/mem that a test may use everywhere (userfaultfd does not,
+ * FUSE needs privilege), so this program is linked with pread and pwrite
+ * wrapped, and holds them up by itself.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/ioas.h"
+#include "tests/unit/mem_rig.h"
+
+/* --- pread and pwrite, held up at one page --- */
+
+static struct {
+	struct mutex lock;
+	struct cond changed;
+	uint64_t page; /* 0 = none */
+	unsigned int inside;
+} hold;
+
+static void hold_up(off_t at)
+{
+	mutex_lock(&hold.lock);
+	if (hold.page && (uint64_t)at / PAGE == hold.page / PAGE) {
+		hold.inside++;
+		cond_broadcast(&hold.changed);
+		while (hold.page)
+			cond_wait(&hold.changed, &hold.lock);
+		hold.inside--;
+		cond_broadcast(&hold.changed);
+	}
+	mutex_unlock(&hold.lock);
+}
+
+#define WRAP(name, buf_type)                                                   \
+	ssize_t __real_##name(int fd, buf_type buf, size_t len, off_t at);     \
+	ssize_t __wrap_##name(int fd, buf_type buf, size_t len, off_t at);     \
+	ssize_t __wrap_##name(int fd, buf_type buf, size_t len, off_t at)      \
+	{                                                                      \
+		hold_up(at);                                                   \
+		return __real_##name(fd, buf, len, at);                        \
+	}
+
+/* which of the names is used depends on _FILE_OFFSET_BITS */
+WRAP(pread, void *)
+WRAP(pread64, void *)
+WRAP(pwrite, const void *)
+WRAP(pwrite64, const void *)
+
+static void hold_page(const void *page)
+{
+	mutex_lock(&hold.lock);
+	hold.page = (uintptr_t)page;
+	cond_broadcast(&hold.changed);
+	mutex_unlock(&hold.lock);
+}
+
+/* Until @n copies are held up (more than 0), or have all got away (0). */
+static void hold_wait_inside(unsigned int n)
+{
+	uint64_t deadline = clock_ns() + DEADLINE_NS;
+
+	mutex_lock(&hold.lock);
+	while (hold.inside != n)
+		assert_true(
+			cond_wait_until(&hold.changed, &hold.lock, deadline));
+	mutex_unlock(&hold.lock);
+}
+
+/* --- a program that holds up its pages --- */
+
+struct copy {
+	struct mem *mem;
+	uint64_t at;
+	struct mem_stop stop;
+	bool write;
+	char buf[32];
+	int result;
+	uint64_t took_ns;
+	pthread_t t;
+};
+
+static void *copy_main(void *arg)
+{
+	struct copy *c = arg;
+	uint64_t start = clock_ns();
+
+	if (c->write)
+		c->result = mem_write(c->mem, &c->stop, c->at, c->buf, 32);
+	else
+		c->result = mem_read(c->mem, &c->stop, c->at, c->buf, 32);
+	c->took_ns = clock_ns() - start;
+	return NULL;
+}
+
+static void copy_start(struct copy *c)
+{
+	strcpy(c->buf, "untouched");
+	pthread_create(&c->t, NULL, copy_main, c);
+}
+
+/* A copy that was let down must have left its buffer alone, for good. */
+static void copy_check_abandoned(struct copy *c, int err)
+{
+	pthread_join(c->t, NULL);
+	assert_int_equal(c->result, err);
+	assert_string_equal(c->buf, "untouched");
+	assert_true(c->took_ns < MEM_TIMEOUT_NS + MEM_TIMEOUT_NS / 2);
+}
+
+/* Leaves the page held, and the worker in it. */
+static void copy_cancel_held(struct copy *c, struct program *p,
+			     struct dma_ctx *ctx)
+{
+	hold_page(p->pages);
+	copy_start(c);
+	hold_wait_inside(1);
+	atomic_store(&ctx->cancel, true);
+	mem_wake(ctx);
+	copy_check_abandoned(c, -ECANCELED);
+}
+
+static void held_copy_gives_up_on_cancel(void **state)
+{
+	struct dma_ctx ctx = {false};
+	struct program p;
+
+	program_start(&p);
+	struct copy c = {.mem = program_mem(&p),
+			 .at = va(p.pages),
+			 .stop = {.cancel = &ctx.cancel}};
+
+	copy_cancel_held(&c, &p, &ctx);
+	assert_true(c.took_ns < MEM_TIMEOUT_NS);
+
+	/* still cancelled: nothing new is begun either */
+	assert_int_equal(mem_read(c.mem, &c.stop, va(p.heap), c.buf, 1),
+			 -ECANCELED);
+	hold_page(NULL);
+	hold_wait_inside(0);
+	/* the worker is back at work, and has written to nobody */
+	atomic_store(&ctx.cancel, false);
+	assert_int_equal(mem_read(c.mem, &c.stop, va(p.heap), c.buf + 16, 4),
+			 0);
+	assert_string_equal(c.buf, "untouched");
+	mem_put(c.mem);
+	program_done(&p);
+}
+
+/*
+ * One copy is stuck, another waits behind it: both end by their own time-out,
+ * and other address spaces notice nothing.
+ */
+static void held_copies_time_out_each(void **state)
+{
+	struct program p, other;
+	char buf[32];
+
+	program_start(&p);
+	program_start(&other);
+	struct mem *free_mem = program_mem(&other);
+	struct copy stuck = {.mem = program_mem(&p), .at = va(p.pages)};
+	struct copy behind = {
+		.mem = stuck.mem, .at = va(p.pages + PAGE), .write = true};
+
+	hold_page(p.pages);
+	copy_start(&stuck);
+	hold_wait_inside(1);
+	copy_start(&behind);
+	assert_int_equal(
+		mem_read(free_mem, NULL, va(other.pages + PAGE), buf, 32), 0);
+	copy_check_abandoned(&stuck, -EIO);
+	copy_check_abandoned(&behind, -EIO);
+	hold_page(NULL);
+	hold_wait_inside(0);
+
+	/* what waited behind was taken back: it must not arrive late */
+	assert_int_equal(mem_read(stuck.mem, NULL, behind.at, buf, 32), 0);
+	assert_string_equal(buf, "");
+	mem_put(stuck.mem);
+	mem_put(free_mem);
+	program_done(&other); /* it has inherited p.go, so it goes first */
+	program_done(&p);
+}
+
+static void held_write_delivers_what_it_was_given(void **state)
+{
+	struct dma_ctx ctx = {false};
+	struct program p;
+	char buf[32];
+
+	program_start(&p);
+	struct copy c = {.mem = program_mem(&p),
+			 .at = va(p.pages),
+			 .stop = {.cancel = &ctx.cancel},
+			 .write = true};
+
+	copy_cancel_held(&c, &p, &ctx);
+	strcpy(c.buf, "something else"); /* ours again */
+	hold_page(NULL);
+	hold_wait_inside(0);
+	assert_int_equal(mem_read(c.mem, NULL, va(p.pages), buf, 32), 0);
+	assert_string_equal(buf, "untouched");
+	mem_put(c.mem);
+	program_done(&p);
+}
+
+struct dma {
+	struct ioas *ioas;
+	bool write;
+	int result;
+	_Atomic bool ended;
+	pthread_t t;
+};
+
+static void *dma_main(void *arg)
+{
+	struct dma *d = arg;
+	struct dma_ctx ctx = {0};
+	char buf[32] = DEVICE_SAYS;
+
+	if (d->write)
+		d->result = ioas_write(d->ioas, &ctx, 0, buf, 32);
+	else
+		d->result = ioas_read(d->ioas, &ctx, 0, buf, 32);
+	atomic_store(&d->ended, true);
+	return NULL;
+}
+
+/* Unmap lets the copy down; then the last put happens with the worker stuck. */
+static void held_copy_gives_up_on_unmap(void **state)
+{
+	struct dma d = {.result = 1};
+	struct mem *mem = NULL;
+	struct program p;
+	uint64_t n = 0;
+
+	program_start(&p);
+	struct mem_seg seg = {program_mem(&p), va(p.pages), PAGE};
+
+	assert_int_equal(ioas_new(8, &d.ioas), 0);
+	assert_int_equal(
+		ioas_map(d.ioas, va(p.pages), 0, PAGE, IOAS_READ, &seg, 1), 0);
+	hold_page(p.pages);
+	pthread_create(&d.t, NULL, dma_main, &d);
+	hold_wait_inside(1);
+
+	uint64_t start = clock_ns();
+
+	assert_int_equal(ioas_unmap(d.ioas, IOAS_UNMAP_V2, 0, PAGE, &n), 0);
+	assert_int_equal(n, PAGE);
+	assert_true(clock_ns() - start < MEM_TIMEOUT_NS);
+	pthread_join(d.t, NULL);
+	assert_int_equal(d.result, -ECANCELED);
+	ioas_put(d.ioas);
+
+	/* the stuck one is nobody's; a new one works at once */
+	assert_int_equal(mem_mm(&p.id, -1, &mem), -ENOENT);
+	char buf[8];
+
+	mem = program_mem(&p);
+	assert_int_equal(mem_read(mem, NULL, va(p.pages + PAGE), buf, 8), 0);
+	mem_put(mem);
+	hold_page(NULL);
+	hold_wait_inside(0);
+	program_done(&p);
+}
+
+struct unmapper {
+	struct ioas *ioas;
+	struct mem *mem;
+	uint64_t at;
+	char found[32]; /* in memory, at the moment it was unmapped */
+	pthread_t t;
+};
+
+static void *unmap_and_look(void *arg)
+{
+	struct unmapper *u = arg;
+	uint64_t n = 0;
+
+	ioas_unmap(u->ioas, IOAS_UNMAP_V2, 0, PAGE, &n);
+	mem_read(u->mem, NULL, u->at, u->found, 32);
+	return NULL;
+}
+
+/* Does it give up? An unmap of its range is under way. */
+static bool dma_ends_in_a_while(struct dma *d)
+{
+	uint64_t until = clock_ns() + MEM_GRACE_NS / 5;
+
+	while (!atomic_load(&d->ended) && clock_ns() < until)
+		sched_yield();
+	return atomic_load(&d->ended);
+}
+
+/*
+ * A write under way when its range is unmapped, and late for no fault of the
+ * program's, has arrived when unmap returns: the program may reuse the memory.
+ */
+static void slow_write_does_not_outlive_an_unmap(void **state)
+{
+	struct dma d = {.result = 1, .write = true};
+	struct unmapper u = {0};
+	struct program p;
+
+	program_start(&p);
+	struct mem_seg seg = {program_mem(&p), va(p.pages), PAGE};
+
+	assert_int_equal(ioas_new(8, &d.ioas), 0);
+	assert_int_equal(
+		ioas_map(d.ioas, va(p.pages), 0, PAGE, IOAS_WRITE, &seg, 1), 0);
+	hold_page(p.pages);
+	pthread_create(&d.t, NULL, dma_main, &d);
+	hold_wait_inside(1);
+	u.ioas = d.ioas;
+	u.mem = program_mem(&p);
+	u.at = va(p.pages);
+	pthread_create(&u.t, NULL, unmap_and_look, &u);
+	bool gave_up = dma_ends_in_a_while(&d);
+
+	hold_page(NULL);
+	pthread_join(u.t, NULL);
+	pthread_join(d.t, NULL);
+	assert_false(gave_up);
+	assert_int_equal(d.result, 0);
+	assert_string_equal(u.found, DEVICE_SAYS);
+	mem_put(u.mem);
+	ioas_put(d.ioas);
+	program_done(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(held_copy_gives_up_on_cancel),
+		cmocka_unit_test(held_copies_time_out_each),
+		cmocka_unit_test(held_write_delivers_what_it_was_given),
+		cmocka_unit_test(held_copy_gives_up_on_unmap),
+		cmocka_unit_test(slow_write_does_not_outlive_an_unmap),
+		cmocka_unit_test(nothing_is_left_behind),
+	};
+
+	mutex_init(&hold.lock, RANK_LEAF, "test.hold");
+	cond_init(&hold.changed);
+	count_from_now();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
