@@ -50,7 +50,7 @@ ROUNDS = {
     "same_page_1_1_1": (20, 10000),
     "different_pages_1_1_2": (20, 10000),
     "different_mappings_1_1_2": (20, 10000),
-    "first_touch_and_close_1_1_3": (10, 10000),
+    "first_touch_and_close_1_1_3": (10, 1000),
     "each_other": (1000, 100000),
 }
 

@@ -5,6 +5,7 @@
  * programs see is in tests/client/victim_gate.c.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/pci_regs.h>
 #include <poll.h>
@@ -16,6 +17,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -407,17 +409,95 @@ static void what_cannot_be_filled_stays_closed_1_1_5(void **state)
 	sigaction(SIGBUS, &was, NULL);
 }
 
+static volatile uint64_t *place_of(const struct fixture *f, int n)
+{
+	return (volatile uint64_t *)(f->map + n * 7 * PAGE + 8 * n);
+}
+
 static void *storing(void *arg)
 {
 	struct errand *e = arg;
-	unsigned int n = (unsigned int)e->result;
-	volatile uint64_t *at =
-		(volatile uint64_t *)(e->f->map + n * 7 * PAGE + 8 * n);
+	volatile uint64_t *at = place_of(e->f, e->result);
 	uint64_t stamp = 0;
 
 	while (!atomic_load(&e->f->stop))
 		store(at, ++stamp);
 	return NULL;
+}
+
+/* Half of the storers are in a process of their own. */
+
+#define HALF (STORERS / 2)
+
+static int elsewhere = -1; /* a number: of the BAR's descriptor, or enough */
+
+static void store_until_told(struct fixture *f, int from)
+{
+	struct errand storers[HALF];
+	int n;
+
+	for (int i = 0; i < HALF; i++) {
+		storers[i] = (struct errand){.f = f, .result = HALF + i};
+		pthread_create(&storers[i].thread, NULL, storing, &storers[i]);
+	}
+	if (read(from, &n, sizeof(n)) < 0)
+		perror("read");
+	atomic_store(&f->stop, true);
+	for (int i = 0; i < HALF; i++)
+		pthread_join(storers[i].thread, NULL);
+}
+
+static void store_elsewhere(int from)
+{
+	struct fixture f = {0};
+	char path[64];
+	int n;
+
+	catch_sigbus();
+	while (read(from, &n, sizeof(n)) == sizeof(n)) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getppid(),
+			 n);
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+
+		f.map = mmap(NULL, BAR_LEN, PROT_READ | PROT_WRITE, MAP_SHARED,
+			     fd, 0);
+		close(fd);
+		if (f.map == MAP_FAILED)
+			break;
+		store_until_told(&f, from);
+	}
+	_exit(0);
+}
+
+/* Before there is any thread. */
+static void start_elsewhere(void)
+{
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return;
+	if (fork() == 0) {
+		close(p[1]);
+		store_elsewhere(p[0]);
+	}
+	close(p[0]);
+	elsewhere = p[1];
+}
+
+static void tell_elsewhere(int n)
+{
+	assert_int_equal(write(elsewhere, &n, sizeof(n)), sizeof(n));
+}
+
+static void wait_for_stores(const struct fixture *f)
+{
+	uint64_t deadline = clock_ns() + DEADLINE_NS;
+
+	for (int i = 0; i < STORERS; i++)
+		while (!*place_of(f, i) && clock_ns() < deadline)
+			sched_yield();
+	for (int i = 0; i < STORERS; i++)
+		assert_true(*place_of(f, i));
 }
 
 static unsigned int rounds(void)
@@ -435,13 +515,15 @@ static void nothing_changes_while_decode_is_off_1_0_3(void **state)
 	static uint8_t seen[BAR_LEN];
 	struct fixture *f = *state;
 	struct sigaction was = catch_sigbus();
-	struct errand storers[STORERS];
+	struct errand storers[HALF];
 	unsigned int changed = 0;
 
-	for (int i = 0; i < STORERS; i++) {
+	tell_elsewhere(f->dev[0]->bar[1].memfd);
+	for (int i = 0; i < HALF; i++) {
 		storers[i] = (struct errand){.f = f, .result = i};
 		run_errand(&storers[i], storing);
 	}
+	wait_for_stores(f);
 	for (unsigned int i = 0; i < rounds(); i++) {
 		command(f->dev[0], 0);
 		rwlock_read(&f->dev[0]->memory_lock);
@@ -452,8 +534,9 @@ static void nothing_changes_while_decode_is_off_1_0_3(void **state)
 		command(f->dev[0], PCI_COMMAND_MEMORY);
 	}
 	atomic_store(&f->stop, true);
-	for (int i = 0; i < STORERS; i++)
+	for (int i = 0; i < HALF; i++)
 		pthread_join(storers[i].thread, NULL);
+	tell_elsewhere(-1);
 	sigaction(SIGBUS, &was, NULL);
 	assert_int_equal(changed, 0);
 }
@@ -512,5 +595,6 @@ int main(void)
 		T(only_memory_bars_are_gated_1_0_5),
 	};
 
+	start_elsewhere();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
