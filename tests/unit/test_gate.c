@@ -1,175 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The memory gate from the device's side, and with locks held that a program
- * could not hold for long: kernel-semantics 1.0 and 1.1 by their numbers. What
- * programs see is in tests/client/victim_gate.c.
+ * The memory gate from the device's side, with locks held that a program could
+ * not hold for long, and calls that fail. What programs see is in
+ * tests/client/victim_gate.c.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/pci_regs.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "core/hotreset.h"
-#include "core/machine.h"
 #include "lib/evfd.h"
-
-#define DEADLINE_NS 20000000000ull
-#define BAR_LEN	    (64u * PAGE)
-#define STORERS	    8
-#define ROUNDS	    100
-#define ROUNDS_SOAK 100000
-
-#define REGS  3 /* BAR whose accesses the model sees */
-#define PORTS 4 /* I/O BAR */
-
-static atomic_uint resets;
-static atomic_uint asked; /* calls of the model that were no reset */
-static atomic_bool off;	  /* a write that turned decode off has returned */
-static atomic_uint late;  /* asked although it is off */
-
-static void model_reset(struct sv_dev *dev, enum sv_reset why)
-{
-	if (why == SV_RESET_FUNCTION)
-		atomic_fetch_add(&resets, 1);
-}
-
-static void count_access(unsigned int bar)
-{
-	atomic_fetch_add(&asked, 1);
-	if (bar == REGS && atomic_load(&off))
-		atomic_fetch_add(&late, 1);
-}
-
-static uint64_t model_read(struct sv_dev *dev, unsigned int bar, uint64_t at,
-			   unsigned int size)
-{
-	count_access(bar);
-	return 0x77;
-}
-
-static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t at,
-			uint64_t val, unsigned int size)
-{
-	count_access(bar);
-}
-
-static const struct sv_dev_ops model = {
-	.name = "model",
-	.shape =
-		{
-			.vendor = 0x1234,
-			.device = 0x5678,
-			.bar[1] = {.size = BAR_LEN,
-				   .kind = SV_BAR_MEM32,
-				   .access = SV_ACCESS_DIRECT,
-				   .persistent = true},
-			.bar[REGS] = {.size = 16, .kind = SV_BAR_MEM32},
-			.bar[PORTS] = {.size = 16, .kind = SV_BAR_IO},
-		},
-	.reset = model_reset,
-	.read = model_read,
-	.write = model_write,
-};
-
-struct fixture {
-	struct machine *m;
-	struct sv_dev *dev[2]; /* in one slot, in groups of their own */
-	struct ioas *ioas;
-	uint8_t *map;
-	atomic_bool stop;
-	atomic_uint wrong;
-};
-
-static uint64_t region(unsigned int index)
-{
-	return (uint64_t)index << REGION_SHIFT;
-}
-
-static void command(struct sv_dev *dev, uint16_t value)
-{
-	uint64_t pos = region(REGION_CONFIG) | PCI_COMMAND;
-
-	assert_int_equal(device_write(dev, pos, &value, 2, 2), 2);
-}
-
-static int set_up(void **state)
-{
-	static const char *const names[] = {"0000:01:00.0", "0000:01:00.1"};
-	static struct fixture f;
-	char err[256];
-
-	memset(&f, 0, sizeof(f));
-	atomic_store(&resets, 0);
-	atomic_store(&asked, 0);
-	atomic_store(&late, 0);
-	assert_int_equal(machine_new(&f.m), 0);
-	assert_int_equal(ioas_new(8, &f.ioas), 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		struct device_host host = {.name = names[i], .ops = &model};
-
-		assert_int_equal(machine_add(f.m, &host, i, err), 0);
-		f.dev[i] = f.m->dev[i].dev;
-		assert_int_equal(device_open(f.dev[i], f.ioas), 0);
-	}
-	f.map = mmap(NULL, BAR_LEN, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     f.dev[0]->bar[1].memfd, 0);
-	assert_ptr_not_equal(f.map, MAP_FAILED);
-	*state = &f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	munmap(f->map, BAR_LEN);
-	for (int i = 0; i < 2; i++)
-		device_close(f->dev[i]);
-	machine_free(f->m);
-	ioas_put(f->ioas);
-	return 0;
-}
-
-/* What another thread is asked to do, and what came of it. */
-struct errand {
-	struct sv_dev *dev;
-	struct fixture *f;
-	pthread_t thread;
-	atomic_bool done;
-	int result;
-};
-
-static void run_errand(struct errand *e, void *(*fn)(void *))
-{
-	atomic_store(&e->done, false);
-	assert_int_equal(pthread_create(&e->thread, NULL, fn, e), 0);
-}
-
-static bool is_done(struct errand *e)
-{
-	uint64_t deadline = clock_ns() + DEADLINE_NS;
-
-	while (!atomic_load(&e->done) && clock_ns() < deadline)
-		sched_yield();
-	return atomic_load(&e->done);
-}
+#include "tests/unit/gate_rig.h"
 
 static void *faulting(void *arg)
 {
@@ -356,32 +197,6 @@ WRAP_SENDFILE(sendfile64)
 WRAP_PWRITE(pwrite)
 WRAP_PWRITE(pwrite64)
 
-/* Storing through a mapping, as a program without a shim would. */
-
-static __thread sigjmp_buf on_bus;
-
-static void caught(int sig)
-{
-	siglongjmp(on_bus, sig);
-}
-
-static bool store(volatile uint64_t *at, uint64_t val)
-{
-	if (sigsetjmp(on_bus, 1)) /* a sanitizer blocks signals in handlers */
-		return false;
-	*at = val;
-	return true;
-}
-
-static struct sigaction catch_sigbus(void)
-{
-	struct sigaction sa = {.sa_handler = caught, .sa_flags = SA_NODEFER};
-	struct sigaction was;
-
-	sigaction(SIGBUS, &sa, &was);
-	return was;
-}
-
 /* The first page of two comes back, the second does not: neither is there. */
 static void what_cannot_be_filled_stays_closed_1_1_5(void **state)
 {
@@ -409,178 +224,6 @@ static void what_cannot_be_filled_stays_closed_1_1_5(void **state)
 	sigaction(SIGBUS, &was, NULL);
 }
 
-static volatile uint64_t *place_of(const struct fixture *f, int n)
-{
-	return (volatile uint64_t *)(f->map + n * 7 * PAGE + 8 * n);
-}
-
-static void *storing(void *arg)
-{
-	struct errand *e = arg;
-	volatile uint64_t *at = place_of(e->f, e->result);
-	uint64_t stamp = 0;
-
-	while (!atomic_load(&e->f->stop))
-		store(at, ++stamp);
-	return NULL;
-}
-
-/* Half of the storers are in a process of their own. */
-
-#define HALF (STORERS / 2)
-
-static int elsewhere = -1; /* a number: of the BAR's descriptor, or enough */
-
-static void store_until_told(struct fixture *f, int from)
-{
-	struct errand storers[HALF];
-	int n;
-
-	for (int i = 0; i < HALF; i++) {
-		storers[i] = (struct errand){.f = f, .result = HALF + i};
-		pthread_create(&storers[i].thread, NULL, storing, &storers[i]);
-	}
-	if (read(from, &n, sizeof(n)) < 0)
-		perror("read");
-	atomic_store(&f->stop, true);
-	for (int i = 0; i < HALF; i++)
-		pthread_join(storers[i].thread, NULL);
-}
-
-static void store_elsewhere(int from)
-{
-	struct fixture f = {0};
-	char path[64];
-	int n;
-
-	catch_sigbus();
-	while (read(from, &n, sizeof(n)) == sizeof(n)) {
-		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)getppid(),
-			 n);
-		int fd = open(path, O_RDWR | O_CLOEXEC);
-
-		f.map = mmap(NULL, BAR_LEN, PROT_READ | PROT_WRITE, MAP_SHARED,
-			     fd, 0);
-		close(fd);
-		if (f.map == MAP_FAILED)
-			break;
-		store_until_told(&f, from);
-	}
-	_exit(0);
-}
-
-/* Before there is any thread. */
-static void start_elsewhere(void)
-{
-	int p[2];
-
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return;
-	if (fork() == 0) {
-		close(p[1]);
-		store_elsewhere(p[0]);
-	}
-	close(p[0]);
-	elsewhere = p[1];
-}
-
-static void tell_elsewhere(int n)
-{
-	assert_int_equal(write(elsewhere, &n, sizeof(n)), sizeof(n));
-}
-
-static void wait_for_stores(const struct fixture *f)
-{
-	uint64_t deadline = clock_ns() + DEADLINE_NS;
-
-	for (int i = 0; i < STORERS; i++)
-		while (!*place_of(f, i) && clock_ns() < deadline)
-			sched_yield();
-	for (int i = 0; i < STORERS; i++)
-		assert_true(*place_of(f, i));
-}
-
-static unsigned int rounds(void)
-{
-	const char *slow = getenv("SOFTVFIO_SLOW");
-
-	if (getenv("SOFTVFIO_SOAK"))
-		return ROUNDS_SOAK;
-	return ROUNDS / (slow ? (unsigned int)atoi(slow) : 1);
-}
-
-/* From the return of a disable to the next enable the device sees no store. */
-static void nothing_changes_while_decode_is_off_1_0_3(void **state)
-{
-	static uint8_t seen[BAR_LEN];
-	struct fixture *f = *state;
-	struct sigaction was = catch_sigbus();
-	struct errand storers[HALF];
-	unsigned int changed = 0;
-
-	tell_elsewhere(f->dev[0]->bar[1].memfd);
-	for (int i = 0; i < HALF; i++) {
-		storers[i] = (struct errand){.f = f, .result = i};
-		run_errand(&storers[i], storing);
-	}
-	wait_for_stores(f);
-	for (unsigned int i = 0; i < rounds(); i++) {
-		command(f->dev[0], 0);
-		rwlock_read(&f->dev[0]->memory_lock);
-		memcpy(seen, f->dev[0]->bar[1].mem, BAR_LEN);
-		sched_yield();
-		changed += memcmp(seen, f->dev[0]->bar[1].mem, BAR_LEN) != 0;
-		rwlock_unread(&f->dev[0]->memory_lock);
-		command(f->dev[0], PCI_COMMAND_MEMORY);
-	}
-	atomic_store(&f->stop, true);
-	for (int i = 0; i < HALF; i++)
-		pthread_join(storers[i].thread, NULL);
-	tell_elsewhere(-1);
-	sigaction(SIGBUS, &was, NULL);
-	assert_int_equal(changed, 0);
-}
-
-static void *accessing(void *arg)
-{
-	struct errand *e = arg;
-	struct sv_dev *dev = e->f->dev[0];
-	uint64_t val = 1;
-
-	while (!atomic_load(&e->f->stop)) {
-		device_access(dev, REGS, 0, 4, e->result & 1, &val);
-		device_read(dev, region(REGS), &val, 4);
-		device_write(dev, region(REGS) + 4, &val, 8, 8);
-	}
-	return NULL;
-}
-
-/* Through the descriptor and through a mapping; the model says whether any. */
-static void nothing_reaches_the_model_with_decode_off_1_0_1(void **state)
-{
-	struct fixture *f = *state;
-	struct errand e[4];
-
-	for (int i = 0; i < 4; i++) {
-		e[i] = (struct errand){.f = f, .result = i};
-		run_errand(&e[i], accessing);
-	}
-	for (unsigned int i = 0; i < rounds(); i++) {
-		command(f->dev[0], 0);
-		atomic_store(&off, true);
-		sched_yield();
-		atomic_store(&off, false);
-		command(f->dev[0], PCI_COMMAND_MEMORY);
-	}
-	atomic_store(&f->stop, true);
-	for (int i = 0; i < 4; i++)
-		pthread_join(e[i].thread, NULL);
-	assert_true(atomic_load(&asked));
-	assert_int_equal(atomic_load(&late), 0);
-}
-
-#define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -588,13 +231,10 @@ int main(void)
 		T(faults_do_not_wait_for_each_other_1_1_8),
 		T(contention_makes_a_hot_reset_busy_1_0_8),
 		T(a_contended_ioeventfd_is_deferred_1_0_6),
-		T(nothing_changes_while_decode_is_off_1_0_3),
-		T(nothing_reaches_the_model_with_decode_off_1_0_1),
 		T(what_cannot_be_filled_stays_closed_1_1_5),
 		T(a_fault_asks_no_model_1_1_6),
 		T(only_memory_bars_are_gated_1_0_5),
 	};
 
-	start_elsewhere();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
