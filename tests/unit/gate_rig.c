@@ -129,7 +129,7 @@ bool store(volatile uint64_t *at, uint64_t val)
 {
 	if (sigsetjmp(on_bus, 1)) /* a sanitizer blocks signals in handlers */
 		return false;
-	*at = val;
+	__atomic_store_n(at, val, __ATOMIC_RELAXED);
 	return true;
 }
 

@@ -92,15 +92,20 @@ static void tell_elsewhere(int n)
 	assert_int_equal(write(elsewhere, &n, sizeof(n)), sizeof(n));
 }
 
+static bool has_stored(const struct fixture *f, int n)
+{
+	return __atomic_load_n(place_of(f, n), __ATOMIC_RELAXED);
+}
+
 static void wait_for_stores(const struct fixture *f)
 {
 	uint64_t deadline = clock_ns() + DEADLINE_NS;
 
 	for (int i = 0; i < STORERS; i++)
-		while (!*place_of(f, i) && clock_ns() < deadline)
+		while (!has_stored(f, i) && clock_ns() < deadline)
 			sched_yield();
 	for (int i = 0; i < STORERS; i++)
-		assert_true(*place_of(f, i));
+		assert_true(has_stored(f, i));
 }
 
 static unsigned int rounds(void)
