@@ -11,7 +11,6 @@
 #include <sys/prctl.h>
 
 #define STOPPED 3600u /* seconds until a hang is called one */
-#define LINE	512
 
 struct shared *shared;
 struct vfio vfio;
@@ -179,25 +178,29 @@ void let_them_run(unsigned long i)
 		sched_yield();
 }
 
-long mapped_kb(const void *at)
+void smaps_line(const void *at, const char *key, char line[SMAPS_LINE])
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
-	char line[LINE];
-	bool found = false;
-	long kb = -1;
+	bool found = false, done = false;
 
 	CHECK(f);
-	while (kb < 0 && fgets(line, sizeof(line), f)) {
+	while (!done && fgets(line, SMAPS_LINE, f)) {
 		unsigned long first, last;
 
 		if (sscanf(line, "%lx-%lx ", &first, &last) == 2)
 			found = first == (unsigned long)at;
-		else if (found && !strncmp(line, "Rss:", 4))
-			kb = atol(line + 4);
+		done = found && !strncmp(line, key, strlen(key));
 	}
 	fclose(f);
-	CHECK(kb >= 0);
-	return kb;
+	CHECK(done);
+}
+
+long mapped_kb(const void *at)
+{
+	char line[SMAPS_LINE];
+
+	smaps_line(at, "Rss:", line);
+	return atol(line + strlen("Rss:"));
 }
 
 void *map_at(uintptr_t at, size_t len, int prot, int flags, off_t pos)

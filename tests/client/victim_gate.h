@@ -85,6 +85,10 @@ void *map_at(uintptr_t at, size_t len, int prot, int flags, off_t pos);
 void *room_for(size_t len);
 void move_to(void *from, size_t len, void *to);
 
+/** smaps_line() - What /proc says of the mapping that begins at @at */
+#define SMAPS_LINE 512
+void smaps_line(const void *at, const char *key, char line[SMAPS_LINE]);
+
 /** mapped_kb() - How much of the mapping that begins at @at is mapped in */
 long mapped_kb(const void *at);
 

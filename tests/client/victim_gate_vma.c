@@ -2,7 +2,8 @@
 /* The gate's tests of what a mapping is like: attributes, place, protection. */
 #include "tests/client/victim_gate.h"
 
-#define HUGE (2ul << 20)
+#define HUGE	 (2ul << 20)
+#define VM_FLAGS "VmFlags:"
 
 /* BARs of both kinds: memory, and registers that trap. */
 struct bar {
@@ -13,33 +14,11 @@ struct bar {
 
 static const struct bar both[] = {{MAIN, 2, 0x40}, {EDU_A, 0, 0x80}};
 
-/* /proc/self/smaps of the mapping that begins at @at */
-
-static void vm_flags(const void *at, char flags[256])
-{
-	FILE *f = fopen("/proc/self/smaps", "r");
-	char line[512];
-	bool found = false;
-
-	CHECK(f);
-	flags[0] = '\0';
-	while (!flags[0] && fgets(line, sizeof(line), f)) {
-		unsigned long first, last;
-
-		if (sscanf(line, "%lx-%lx ", &first, &last) == 2)
-			found = first == (unsigned long)at;
-		else if (found && !strncmp(line, "VmFlags:", 8))
-			snprintf(flags, 256, "%.255s", line);
-	}
-	fclose(f);
-	CHECK(flags[0]);
-}
-
 static bool has_flag(const void *at, const char *flag)
 {
-	char flags[256];
+	char flags[SMAPS_LINE];
 
-	vm_flags(at, flags);
+	smaps_line(at, VM_FLAGS, flags);
 	return strstr(flags, flag);
 }
 
@@ -47,20 +26,20 @@ static bool has_flag(const void *at, const char *flag)
 
 static void check_attributes(const struct bar *bar)
 {
-	char before[256], now[256];
+	char before[SMAPS_LINE], now[SMAPS_LINE];
 
 	reopen(bar->bdf);
 	char *map = bar_map(vfio.device, bar->index, 4 * PAGE);
 
-	vm_flags(map, before);
+	smaps_line(map, VM_FLAGS, before);
 	CHECK(strstr(before, " sh") && strstr(before, " dd"));
 	for (int i = 0; i < 2; i++) {
 		check_open(map + bar->off, 1);
-		vm_flags(map, now);
+		smaps_line(map, VM_FLAGS, now);
 		CHECK(!strcmp(before, now));
 		memory(false);
 		check_closed(map + bar->off);
-		vm_flags(map, now);
+		smaps_line(map, VM_FLAGS, now);
 		CHECK(!strcmp(before, now));
 		memory(true);
 		device_reset();
