@@ -24,7 +24,8 @@ static void *storing(void *arg)
 	uint64_t stamp = 0;
 
 	while (!atomic_load(&e->f->stop))
-		store(at, ++stamp);
+		if (!store(at, ++stamp))
+			sched_yield(); /* to whoever is to open it again */
 	return NULL;
 }
 
