@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Going and coming back: core/unplug.h. */
 #include <errno.h>
-#include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/device_impl.h"
 #include "core/machine.h"
 #include "core/unplug.h"
 #include "lib/refuse.h"
+#include "lib/ticker.h"
 
 static bool is_leaving(const struct machine_dev *md)
 {
@@ -18,14 +17,7 @@ static bool is_leaving(const struct machine_dev *md)
 /* Repeating, or not. The lock orders the last look with who arms it. */
 static void set_timer(struct unplug *u, bool on) REQUIRES(&u->lock)
 {
-	uint64_t ns = on ? u->period_ns : 0;
-	struct timespec ts = {
-		.tv_sec = (time_t)(ns / 1000000000),
-		.tv_nsec = (long)(ns % 1000000000),
-	};
-	struct itimerspec its = {ts, ts};
-
-	timerfd_settime(u->timer, 0, &its, NULL);
+	ticker_set(u->timer, on ? u->period_ns : 0);
 }
 
 static void unplug_tick(void *opaque)
@@ -54,17 +46,16 @@ int unplug_init(struct machine *m)
 
 	mutex_init(&u->lock, RANK_LEAF, "unplug");
 	u->period_ns = UNPLUG_PERIOD_NS;
-	u->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	u->timer = ticker_new();
 	if (u->timer < 0)
-		return -errno;
+		return u->timer;
 	u->watch = (struct watch){unplug_tick, m};
 	return watcher_add(m->watcher, u->timer, &u->watch);
 }
 
 void unplug_done(struct machine *m)
 {
-	if (m->unplug.timer >= 0)
-		close(m->unplug.timer);
+	ticker_free(m->unplug.timer);
 	mutex_done(&m->unplug.lock);
 }
 

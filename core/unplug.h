@@ -26,7 +26,7 @@ struct machine_dev;
 
 /** struct unplug - Who repeats REQ */
 struct unplug {
-	int timer;	    /* -1 before unplug_init() */
+	int timer;	    /* a ticker; -1 before unplug_init() */
 	uint64_t period_ns; /* UNPLUG_PERIOD_NS; tests are less patient */
 	struct watch watch;
 	struct mutex lock; /* setting the timer */

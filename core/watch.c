@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* An epoll set, a thread, and an eventfd that ends it. */
 #include <errno.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -9,11 +8,12 @@
 #include <unistd.h>
 
 #include "core/watch.h"
+#include "lib/thread.h"
 
 struct watcher {
 	int epfd;
 	int stop_fd;
-	pthread_t thread;
+	struct thread thread;
 };
 
 static void *watcher_main(void *arg)
@@ -22,7 +22,7 @@ static void *watcher_main(void *arg)
 	struct epoll_event ev;
 
 	for (;;) {
-		if (epoll_wait(w->epfd, &ev, 1, -1) < 1)
+		if (thread_wait_events(w->epfd, &ev, 1) < 1)
 			continue;
 
 		struct watch *watch = ev.data.ptr;
@@ -42,7 +42,7 @@ static int watcher_open(struct watcher *w)
 	if (w->epfd < 0 || w->stop_fd < 0 ||
 	    epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->stop_fd, &ev) < 0)
 		return -errno;
-	return pthread_create(&w->thread, NULL, watcher_main, w) ? -EAGAIN : 0;
+	return thread_start(&w->thread, "watcher", watcher_main, w);
 }
 
 static void watcher_close(struct watcher *w)
@@ -76,7 +76,7 @@ struct watcher *watcher_free(struct watcher *w)
 	if (!w)
 		return NULL;
 	eventfd_write(w->stop_fd, 1);
-	pthread_join(w->thread, NULL);
+	thread_join(&w->thread);
 	watcher_close(w);
 	return NULL;
 }

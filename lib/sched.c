@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,8 @@
 #define STEPS_MAX    200000 /* of a schedule: more, and it has no end */
 #define CHANGES_MAX  16
 #define LAST_MAX     48 /* steps a report shows */
+#define TICKERS_MAX  4
+#define JUMPS_MAX    4 /* of time, for somebody to go on */
 #define TIME_0	     1000000000
 #define STEP_NS	     1000   /* how long a step takes, in the schedule's time */
 #define IN_VAIN_NS   100000 /* and one that was in vain */
@@ -53,6 +56,12 @@ struct step {
 	const char *object;
 };
 
+struct ticker {
+	int fd;
+	uint64_t period; /* 0: nobody's */
+	uint64_t next;
+};
+
 static struct {
 	struct sched_conf conf;
 	struct sched_result result;
@@ -63,6 +72,7 @@ static struct {
 	unsigned int change_at[CHANGES_MAX];
 	unsigned int n_changes;
 	int64_t lowest; /* falls with each thread that falls behind all */
+	struct ticker ticker[TICKERS_MAX];
 	unsigned int all_steps;
 	struct step last[LAST_MAX];
 } run;
@@ -92,6 +102,7 @@ static const char *const wait_text[] = {
 	[SCHED_WAIT_WRITE] = "waits to write",
 	[SCHED_WAIT_COND] = "waits for a condition with",
 	[SCHED_WAIT_THREAD] = "waits for the end of",
+	[SCHED_WAIT_FD] = "waits for something on",
 };
 
 static SCHED_UNSEEN void print_thread(const struct sched_thread *t)
@@ -162,13 +173,28 @@ static SCHED_UNSEEN void release(struct sched_thread *t)
 	futex(&t->go, FUTEX_WAKE, 1);
 }
 
+/* Not through libc: ThreadSanitizer would see threads meet here. */
+static SCHED_UNSEEN bool readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return syscall(SYS_poll, &p, 1, 0) > 0;
+}
+
+static SCHED_UNSEEN bool can_go(const struct sched_thread *t)
+{
+	if (t->state == SCHED_WAITS && t->kind == SCHED_WAIT_FD)
+		return readable(t->fd);
+	return t->state == SCHED_READY;
+}
+
 static SCHED_UNSEEN struct sched_thread *ready_random(void)
 {
 	struct sched_thread *ready[SCHED_THREADS];
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < SCHED_THREADS; i++)
-		if (sched_threads[i].state == SCHED_READY)
+		if (can_go(&sched_threads[i]))
 			ready[n++] = &sched_threads[i];
 	return n ? ready[below(n)] : NULL;
 }
@@ -180,7 +206,7 @@ static SCHED_UNSEEN struct sched_thread *ready_highest(void)
 	for (unsigned int i = 0; i < SCHED_THREADS; i++) {
 		struct sched_thread *t = &sched_threads[i];
 
-		if (t->state == SCHED_READY && (!best || t->prio > best->prio))
+		if ((!best || t->prio > best->prio) && can_go(t))
 			best = t;
 	}
 	return best;
@@ -209,27 +235,91 @@ static SCHED_UNSEEN void end_late(struct sched_thread *t)
 	t->state = SCHED_READY;
 }
 
+static SCHED_UNSEEN void tick(struct ticker *t)
+{
+	uint64_t one = 1;
+
+	if (run.now < t->next)
+		run.now = t->next;
+	t->next = run.now + t->period;
+	syscall(SYS_write, t->fd, &one, sizeof(one));
+}
+
+/* The ticker that is next; NULL: none is on. */
+static SCHED_UNSEEN struct ticker *first_ticker(void)
+{
+	struct ticker *first = NULL;
+
+	for (unsigned int i = 0; i < TICKERS_MAX; i++)
+		if (run.ticker[i].period &&
+		    (!first || run.ticker[i].next < first->next))
+			first = &run.ticker[i];
+	return first;
+}
+
+SCHED_UNSEEN void sched_tick(int fd, uint64_t period)
+{
+	struct ticker *t = run.ticker;
+
+	while (t < run.ticker + TICKERS_MAX && t->period && t->fd != fd)
+		t++;
+	sched_expect(t < run.ticker + TICKERS_MAX, "too many tickers");
+	*t = (struct ticker){fd, period, run.now + period};
+}
+
+static SCHED_UNSEEN bool is_due(uint64_t when)
+{
+	return run.now >= when ||
+	       (run.racing && run.conf.timeouts && !below(EARLY));
+}
+
+/* What is due by the clock, or, if the schedule may, before. */
+static SCHED_UNSEEN void pass_time(void)
+{
+	struct sched_thread *late = first_deadline();
+	struct ticker *ticker = first_ticker();
+
+	if (late && is_due(late->deadline))
+		end_late(late);
+	if (ticker && is_due(ticker->next))
+		tick(ticker);
+}
+
+/* Nobody can go on: what comes first by the clock is due now. */
+static SCHED_UNSEEN void jump(void)
+{
+	struct sched_thread *late = first_deadline();
+	struct ticker *ticker = first_ticker();
+
+	if (late && (!ticker || late->deadline <= ticker->next))
+		end_late(late);
+	else if (ticker)
+		tick(ticker);
+	else
+		sched_fail("deadlock");
+}
+
+static SCHED_UNSEEN struct sched_thread *choose_now(void)
+{
+	return run.racing && run.coin ? ready_random() : ready_highest();
+}
+
 /* @stay: out of a race, only somebody that must gives its turn away */
 static SCHED_UNSEEN struct sched_thread *choose(bool stay)
 {
-	struct sched_thread *first = first_deadline();
-
-	if (first && (run.now >= first->deadline ||
-		      (run.racing && run.conf.timeouts && !below(EARLY))))
-		end_late(first);
+	pass_time();
 	if (!run.racing && stay && sched_self->state == SCHED_READY)
 		return sched_self;
 
-	struct sched_thread *t =
-		run.racing && run.coin ? ready_random() : ready_highest();
+	struct sched_thread *t = choose_now();
 
-	if (t)
-		return t;
-	first = first_deadline();
-	if (!first)
-		sched_fail("deadlock");
-	end_late(first);
-	return first;
+	for (unsigned int n = 0; !t; t = choose_now()) {
+		if (++n > JUMPS_MAX)
+			sched_fail("deadlock");
+		jump();
+	}
+	t->state = SCHED_READY;
+	return t;
 }
 
 static SCHED_UNSEEN void print_switch(const struct sched_thread *to)
@@ -344,6 +434,16 @@ SCHED_UNSEEN void sched_wait_end(void)
 {
 	take_turns(true);
 	sched_self->deadline = 0;
+}
+
+SCHED_UNSEEN void sched_wait_readable(int fd, const char *name)
+{
+	sched_step("look at", name);
+	while (!readable(fd)) {
+		sched_self->fd = fd;
+		sched_wait_begin(SCHED_WAIT_FD, NULL, name, 0);
+		sched_wait_end();
+	}
 }
 
 SCHED_UNSEEN void sched_wait_over(void)

@@ -78,6 +78,15 @@ void sched_race(bool on);
 /** sched_rest() - The others first, as if this one slept. Context: a test */
 void sched_rest(void);
 
+/**
+ * sched_wait_readable() - Wait until poll(2) has something to say about @fd
+ * @name: a string literal, for reports
+ *
+ * A host's descriptor changes only by what threads of the schedule do: nobody
+ * else may have its other end.
+ */
+void sched_wait_readable(int fd, const char *name);
+
 /** sched_random() - The next number of the seed's, for choices of a test */
 uint64_t sched_random(void);
 

@@ -34,6 +34,7 @@ enum sched_wait {
 	SCHED_WAIT_WRITE,
 	SCHED_WAIT_COND,
 	SCHED_WAIT_THREAD,
+	SCHED_WAIT_FD, /* nobody wakes it: the host is asked */
 };
 
 struct sched_held {
@@ -55,6 +56,7 @@ struct sched_thread {
 	const char *point; /* where it was last seen, and at what */
 	const char *object;
 	const void *on; /* while it waits */
+	int fd;
 	enum sched_wait kind;
 	uint64_t deadline; /* 0: none */
 	bool late;	   /* what ended the wait was the deadline */
@@ -96,6 +98,9 @@ void sched_let_go(const void *lock);
 
 /** sched_now() - The schedule's time in ns; it passes with each step */
 uint64_t sched_now(void);
+
+/** sched_tick() - Write to @fd every @period ns of that time; 0: no more */
+void sched_tick(int fd, uint64_t period);
 
 /** sched_claim() - A slot with a parked thread behind it; NULL: no more */
 struct sched_thread *sched_claim(const char *name);

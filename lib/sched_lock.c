@@ -12,10 +12,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "lib/lock_impl.h"
 #include "lib/sched_impl.h"
 #include "lib/thread.h"
+#include "lib/ticker.h"
 
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
@@ -307,4 +311,41 @@ SCHED_UNSEEN void thread_detach(struct thread *t)
 	st->detached = true;
 	if (st->state == SCHED_ENDED)
 		st->state = SCHED_FREE;
+}
+
+SCHED_UNSEEN int thread_wait_events(int epfd, struct epoll_event *events,
+				    int max)
+{
+	int n = 0;
+
+	if (!sched_self)
+		return epoll_wait(epfd, events, max, -1);
+	while (!n) {
+		sched_wait_readable(epfd, "events");
+		n = epoll_wait(epfd, events, max, 0);
+	}
+	return n;
+}
+
+/* --- tickers --- */
+
+SCHED_UNSEEN int ticker_new(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+SCHED_UNSEEN void ticker_set(int fd, uint64_t period_ns)
+{
+	if (sched_self)
+		sched_tick(fd, period_ns);
+}
+
+SCHED_UNSEEN void ticker_free(int fd)
+{
+	if (fd < 0)
+		return;
+	ticker_set(fd, 0);
+	close(fd);
 }

@@ -2,6 +2,7 @@
 /* Threads of the host: lib/thread.h. A schedules build has lib/sched.c. */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 
 #include "lib/thread.h"
 
@@ -27,4 +28,9 @@ void thread_join(struct thread *t)
 void thread_detach(struct thread *t)
 {
 	pthread_detach(t->id);
+}
+
+int thread_wait_events(int epfd, struct epoll_event *events, int max)
+{
+	return epoll_wait(epfd, events, max, -1);
 }

@@ -8,6 +8,8 @@
 
 #include <pthread.h>
 
+struct epoll_event;
+
 struct thread {
 	pthread_t id;
 #ifdef SOFTVFIO_SCHED
@@ -32,5 +34,13 @@ void thread_join(struct thread *t);
 
 /** thread_detach() - Nobody will wait for it */
 void thread_detach(struct thread *t);
+
+/**
+ * thread_wait_events() - epoll_wait(2) until there is something
+ *
+ * Context: any thread; no lock that others need to make it happen is held.
+ * Return: as epoll_wait(2), never 0.
+ */
+int thread_wait_events(int epfd, struct epoll_event *events, int max);
 
 #endif

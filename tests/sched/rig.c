@@ -2,7 +2,6 @@
 /* Functions, programs and what is known about them: rig.h. */
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -146,7 +145,6 @@ static void rig_add(struct rig *rig, unsigned int i)
 		.ops = &model,
 		.space = &rig->space,
 		.inotify = -1,
-		.watcher = (struct watcher *)rd,
 		.set = &rig->set,
 		.group_id = i,
 	};
@@ -223,6 +221,24 @@ void rig_end(struct rig *rig)
 			rig_close(&rig->dev[i]);
 	}
 	rig->ioas = ioas_put(rig->ioas);
+	rig->watcher = watcher_free(rig->watcher);
+}
+
+/* A watcher is for life, and so is what its first ioeventfd has it watch. */
+static void change_watcher(struct sv_dev *dev, struct watcher *w)
+{
+	struct ioeventfds *io = &dev->ioeventfds;
+
+	dev->watcher = w;
+	sched_expect(io->epfd < 0 || watcher_add(w, io->epfd, &io->watch) == 0,
+		     "watcher");
+}
+
+void rig_watch(struct rig *rig)
+{
+	sched_expect(watcher_new(&rig->watcher) == 0, "watcher");
+	for (unsigned int i = 0; i < rig->n_devs; i++)
+		change_watcher(rig->dev[i].dev, rig->watcher);
 }
 
 void rig_free(struct rig *rig)
@@ -246,85 +262,15 @@ void rig_close(struct rig_dev *rd)
 	device_close(rd->dev);
 }
 
-/*
- * In place of core/watch.c: what a function has watched, its rig_dev knows, and
- * one of the actors is the watcher.
- */
-int watcher_add(struct watcher *w, int fd, struct watch *watch)
-{
-	struct rig_dev *rd = (struct rig_dev *)w;
-
-	for (unsigned int i = 0; i < RIG_WATCHES; i++) {
-		if (rd->watched[i].watch)
-			continue;
-		rd->watched[i].fd = fd;
-		rd->watched[i].watch = watch;
-		return 0;
-	}
-	return -ENOSPC;
-}
-
-void watcher_del(struct watcher *w, int fd)
-{
-	struct rig_dev *rd = (struct rig_dev *)w;
-
-	for (unsigned int i = 0; i < RIG_WATCHES; i++)
-		if (rd->watched[i].watch && rd->watched[i].fd == fd)
-			rd->watched[i].watch = NULL;
-}
-
-static void look_at_watched(struct rig_dev *rd)
-{
-	for (unsigned int i = 0; i < RIG_WATCHES; i++) {
-		struct watch *watch = rd->watched[i].watch;
-		struct pollfd p = {.fd = rd->watched[i].fd, .events = POLLIN};
-
-		if (!watch || poll(&p, 1, 0) != 1)
-			continue;
-		sched_point("watcher");
-		watch->fn(watch->opaque);
-	}
-}
-
-void *rig_watch(void *arg)
-{
-	struct rig_dev *rd = arg;
-
-	while (atomic_load(&rd->rig->racing) > 1) {
-		look_at_watched(rd);
-		sched_rest();
-	}
-	look_at_watched(rd);
-	return NULL;
-}
-
 #define ACTORS_MAX 8
 
-/* One that knows when it is the last. */
-struct counted {
-	struct rig *rig;
-	const struct actor *actor;
-};
-
-static void *act(void *arg)
-{
-	struct counted *c = arg;
-
-	c->actor->fn(c->actor->arg);
-	atomic_fetch_sub(&c->rig->racing, 1);
-	return NULL;
-}
-
-void rig_race(struct rig *rig, const struct actor *actors, size_t n)
+void rig_race(const struct actor *actors, size_t n)
 {
 	struct thread threads[ACTORS_MAX];
-	struct counted counted[ACTORS_MAX];
 
-	atomic_store(&rig->racing, (unsigned int)n);
 	for (size_t i = 0; i < n; i++) {
-		counted[i] = (struct counted){rig, &actors[i]};
-		sched_expect(thread_start(&threads[i], actors[i].name, act,
-					  &counted[i]) == 0,
+		sched_expect(thread_start(&threads[i], actors[i].name,
+					  actors[i].fn, actors[i].arg) == 0,
 			     "no thread for %s", actors[i].name);
 	}
 	sched_race(true);

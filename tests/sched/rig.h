@@ -17,9 +17,8 @@
 #include "lib/sched.h"
 #include "lib/thread.h"
 
-#define RIG_DEVS    2
-#define RIG_IRQS    4
-#define RIG_WATCHES 4
+#define RIG_DEVS 2
+#define RIG_IRQS 4
 
 enum rig_bar {
 	BAR_TRAP,	/* calls the model */
@@ -64,19 +63,14 @@ struct rig_dev {
 	atomic_uint counted;
 	_Atomic int dma_result; /* of the last REG_DMA */
 	atomic_uint dma_done;
-
-	struct {
-		int fd;
-		struct watch *watch;
-	} watched[RIG_WATCHES];
 };
 
 struct rig {
 	bool made;
-	atomic_uint racing; /* actors that have not ended */
 	struct bus_space space;
 	struct dev_set set;
 	struct ioas *ioas;
+	struct watcher *watcher; /* of this schedule, or NULL */
 	struct rig_dev dev[RIG_DEVS];
 	unsigned int n_devs;
 };
@@ -103,10 +97,10 @@ struct actor {
 };
 
 /** rig_race() - All of them at once, to their ends */
-void rig_race(struct rig *rig, const struct actor *actors, size_t n);
+void rig_race(const struct actor *actors, size_t n);
 
-/** rig_watch() - An actor: the watcher of a struct rig_dev, until it is alone */
-void *rig_watch(void *rig_dev);
+/** rig_watch() - Functions have a watcher until rig_end(); after rig_begin() */
+void rig_watch(struct rig *rig);
 
 /**
  * linger() - Give others the time to do what they must not, now that @what

@@ -103,7 +103,7 @@ static void closing(void *arg)
 	rig_begin(&g.rig, 1);
 	g.rd = &g.rig.dev[0];
 	prog_map(&g.kept, g.rd, BAR_PERSISTENT, OWNER_KEPT);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	gate_check_quiet(g.rd);
 	prog_unmap(&g.kept);
 	rig_end(&g.rig);

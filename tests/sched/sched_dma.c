@@ -124,7 +124,7 @@ static void peers(void *arg)
 		map_bar(rd, BAR_DIRECT, iova_of(rd, IOVA_DIRECT));
 		map_bar(rd, BAR_TRAP, iova_of(rd, IOVA_TRAP));
 	}
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	gate_check_quiet(&g.rig.dev[0]);
 	gate_check_quiet(&g.rig.dev[1]);
 	rig_end(&g.rig);
@@ -205,7 +205,7 @@ static void race_for_memory(void)
 	};
 
 	map(mem_get(g.mem), g.off, IOVA_MEMORY);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	rig_end(&g.rig);
 	mem_put(g.mem);
 }

@@ -156,7 +156,7 @@ static void gate(void *arg)
 	};
 
 	begin(BAR_DIRECT, offs);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	end();
 }
 
@@ -182,7 +182,7 @@ static void gate_reset(void *arg)
 	};
 
 	begin(BAR_PERSISTENT, offs);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	end();
 }
 

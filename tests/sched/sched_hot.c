@@ -121,7 +121,7 @@ static void hot_reset_race(void *arg)
 		prog_map(&g.prog[i], &g.rig.dev[i], BAR_PERSISTENT, i);
 		before[i] = atomic_load(&g.rig.dev[i].resets);
 	}
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	check_resets(before);
 	sched_expect(hot_reset() == 0, "a retry fails though all is quiet");
 	check_resets(before);

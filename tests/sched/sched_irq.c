@@ -145,7 +145,7 @@ static void msi(void *arg)
 
 	begin();
 	irq_get_stats(g.irq, &before);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	for (unsigned int i = 0; i < FDS; i++) {
 		g.got[i] += drain(g.fd[i]);
 		all += g.got[i];
@@ -255,7 +255,7 @@ static void intx(void *arg)
 
 	begin();
 	intx_on();
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	g.got[0] += drain(g.fd[0]);
 	sched_expect(g.got[0] <= atomic_load(&g.reasons),
 		     "%llu signals for %u reasons",

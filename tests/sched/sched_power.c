@@ -117,7 +117,7 @@ static void d3hot(void *arg)
 	};
 
 	begin();
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	end();
 }
 
@@ -178,7 +178,7 @@ static void writers(void *arg)
 	};
 
 	begin();
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	check_disintx();
 	end();
 }
@@ -243,7 +243,7 @@ static void low_power(void *arg)
 
 	begin();
 	g.wakeup = eventfd(0, EFD_NONBLOCK);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	check_woken(1);
 	end();
 }
@@ -289,7 +289,7 @@ static void wake(void *arg)
 
 	begin();
 	g.wakeup = eventfd(0, EFD_NONBLOCK);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	sched_expect(rig_pread(g.rd, BAR_DIRECT, 0, &val) == 4, "pread");
 	sched_expect(atomic_load(&g.rd->dev->low_power) == g.sleeps,
 		     g.sleeps ? "it was woken though it was not to be"

@@ -105,7 +105,7 @@ static void resets(void *arg)
 		{"reader", transfer, NULL},
 	};
 
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	gate_check_quiet(g.rd);
 	sched_expect(atomic_load(&g.rd->resets) == before + 3,
 		     "3 resets were asked for, %u done",

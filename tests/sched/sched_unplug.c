@@ -25,12 +25,13 @@ static struct machine_dev *md(void)
 
 static void make_machine(void)
 {
+	rig_watch(&g.rig);
+	g.machine.watcher = g.rig.watcher;
+	sched_expect(unplug_init(&g.machine) == 0, "unplug");
 	if (g.machine.n_devs)
 		return;
-	g.machine.watcher = (struct watcher *)g.rd;
 	sched_expect(group_new(0, &md()->group) == 0 &&
-			     group_add(md()->group, g.rd->dev) == 0 &&
-			     unplug_init(&g.machine) == 0,
+			     group_add(md()->group, g.rd->dev) == 0,
 		     "machine");
 	md()->dev = g.rd->dev;
 	g.machine.n_devs = 1;
@@ -109,7 +110,7 @@ static void unplugging(void *arg)
 	make_machine();
 	md()->group->users = 1;
 	prog_map(&g.prog, g.rd, BAR_PERSISTENT, 1);
-	rig_race(&g.rig, actors, sizeof(actors) / sizeof(actors[0]));
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	sched_expect(!device_gone(g.rd->dev),
 		     "the function that came back is gone");
 	gate_check_quiet(g.rd);
@@ -117,11 +118,11 @@ static void unplugging(void *arg)
 		     "the function that came back does not answer");
 	prog_unmap(&g.prog);
 	rig_end(&g.rig);
+	unplug_done(&g.machine);
 }
 
 static void finish(bool all)
 {
-	unplug_done(&g.machine);
 	group_free(md()->group);
 	rig_free(&g.rig);
 	if (!all)
