@@ -8,6 +8,7 @@
 
 #include "front/request.h"
 #include "lib/refuse.h"
+#include "lib/sched.h"
 
 /* Kernel limit on descriptors of one message (SCM_MAX_FD). */
 #define MSG_FDS_MAX 253
@@ -479,6 +480,7 @@ static int send_reply(struct request *req, struct sv_reply *reply,
 	ssize_t n = sendmsg(req->reply, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	int r = n < 0 ? -errno : 0;
 
+	sched_point("sent");
 	if (req->fd_out >= 0)
 		close(req->fd_out);
 	req->fd_out = -1;

@@ -17,7 +17,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +31,7 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "lib/refuse.h"
+#include "lib/sched.h"
 
 #define FDS_NEEDED 8 /* for one program, its files and its questions */
 
@@ -80,6 +80,7 @@ static void server_keep_channel(struct server *s, struct request *req)
 	if (!req->channel)
 		return;
 	req->reply_owned = false;
+	sched_point("channel kept");
 	ev.data.u64 = req->channel->serial | TAG_CHANNEL; /* hang-ups only */
 	if (epoll_ctl(s->epfd, EPOLL_CTL_ADD, req->reply, &ev) < 0)
 		channel_drop(&s->channels, req->channel);
@@ -128,6 +129,7 @@ static int file_receive(struct server *s, struct request *req, struct file *f)
 {
 	bool own_line = f->ops == &door_ops;
 
+	sched_point("take a request");
 	mutex_lock(&f->lock);
 	int r = req_receive(req, f->sock, own_line);
 
@@ -160,6 +162,7 @@ static void server_reply(struct request *req, int64_t result)
 {
 	int r = req_reply(req, result);
 
+	sched_point("answered");
 	if (r < 0 && req->channel)
 		shutdown(req->channel->sock, SHUT_WR);
 	channel_put(req->channel);
@@ -172,8 +175,10 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 	req->file = f;
 	lock_assert_none_held("request");
 
+	sched_point("serve");
 	int64_t result = dispatch(req);
 
+	sched_point("served");
 	note_refusal(s, req, result);
 	req_finish(req);
 	file_served(f);
@@ -183,6 +188,7 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 	if (handover)
 		rwlock_read(&s->handover);
 	server_arm(s, EPOLL_CTL_MOD, f->sock, f->serial);
+	sched_point("answer");
 	server_reply(req, result);
 	if (handover)
 		rwlock_unread(&s->handover);
@@ -227,6 +233,7 @@ static pid_t peer_pid(int sock)
 
 static void server_accept(struct server *s)
 {
+	sched_point("accept");
 	int fd = accept4(s->door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0) {
@@ -295,9 +302,8 @@ static void *server_main(void *arg)
 	struct epoll_event ev;
 	struct request *req = calloc(1, sizeof(*req));
 
-	pthread_setname_np(pthread_self(), "front");
 	while (req) {
-		if (epoll_wait(s->epfd, &ev, 1, -1) < 1)
+		if (thread_wait_events(s->epfd, &ev, 1) < 1)
 			continue;
 		if (ev.data.u64 == TAG_STOP)
 			break;
@@ -317,8 +323,8 @@ static int server_add_thread(struct server *s)
 	mutex_lock(&s->threads_lock);
 	if (s->n_threads < SERVER_THREADS && !s->stopping) {
 		atomic_fetch_add(&s->n_idle, 1);
-		r = -pthread_create(&s->thread[s->n_threads], NULL, server_main,
-				    s);
+		r = thread_start(&s->thread[s->n_threads], "front", server_main,
+				 s);
 		if (r == 0)
 			s->n_threads++;
 		else
@@ -336,7 +342,7 @@ static void server_end_threads(struct server *s)
 	if (s->stop_fd >= 0)
 		eventfd_write(s->stop_fd, 1);
 	for (unsigned int i = 0; i < s->n_threads; i++)
-		pthread_join(s->thread[i], NULL);
+		thread_join(&s->thread[i]);
 }
 
 static int door_listen(const char *path)

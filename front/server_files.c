@@ -35,6 +35,7 @@
 #include "front/server_impl.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
+#include "lib/sched.h"
 
 #define HANGUPS_AT_ONCE 64
 
@@ -110,6 +111,7 @@ void server_remove(struct server *s, struct file *f)
 	LIST_REMOVE(f, bucket_link);
 	s->n_files--;
 	mutex_unlock(&s->table_lock);
+	sched_point("out of the table");
 	epoll_ctl(s->epfd, EPOLL_CTL_DEL, f->sock, NULL);
 	epoll_ctl(s->hangups, EPOLL_CTL_DEL, f->sock, NULL);
 	server_put(f);
@@ -149,6 +151,7 @@ static void server_release(struct server *s, struct file *f)
 {
 	if (!file_is_gone(f) || (f->ops->busy && f->ops->busy(f)))
 		return;
+	sched_point("release");
 	if (f->ops->release)
 		f->ops->release(f);
 	server_remove(s, f);
@@ -158,6 +161,7 @@ static void server_release(struct server *s, struct file *f)
 static int server_release_some(struct server *s) REQUIRES(&s->release)
 {
 	struct epoll_event ev[HANGUPS_AT_ONCE];
+	sched_point("who has hung up?");
 	int n = epoll_wait(s->hangups, ev, HANGUPS_AT_ONCE, 0);
 
 	for (int i = 0; i < n; i++) {
@@ -298,6 +302,7 @@ void server_wake(struct file *f)
 {
 	int unread = 0;
 
+	sched_point("wake poll()");
 	if (ioctl(f->sock, SIOCOUTQ, &unread) == 0 && !unread)
 		send(f->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -327,6 +332,7 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 			close(fd);
 	} else {
 		server_wake(f);
+		sched_point("file made");
 		server_arm(s, EPOLL_CTL_ADD, f->sock, f->serial);
 		req_send_fd(req, fd, true, cloexec);
 	}

@@ -6,10 +6,9 @@
 #ifndef SOFTVFIO_FRONT_SERVER_IMPL_H
 #define SOFTVFIO_FRONT_SERVER_IMPL_H
 
-#include <pthread.h>
-
 #include "front/channel.h"
 #include "front/server.h"
+#include "lib/thread.h"
 
 /* What an epoll event is about: a serial, a file's or with TAG_CHANNEL a
  * channel's, or one of these. */
@@ -32,7 +31,7 @@ struct server {
 	struct rwlock handover;	   /* read: a descriptor is being given away */
 	struct mutex release;	   /* every release */
 	struct mutex threads_lock; /* the three below */
-	pthread_t thread[SERVER_THREADS];
+	struct thread thread[SERVER_THREADS];
 	unsigned int n_threads;
 	bool stopping;
 

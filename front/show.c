@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Filling in struct tree_dev: front/show.h. */
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "core/machine.h"
 #include "front/show.h"
 #include "front/tree.h"
+#include "lib/lock.h"
 
 /* linux/ioport.h */
 #define IORESOURCE_IO	     0x100
@@ -16,8 +16,8 @@
 #define IORESOURCE_SIZEALIGN 0x40000
 #define IORESOURCE_MEM_64    0x100000
 
-/* Outside the lock order: nothing else is held when it is taken. */
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+/* Who changes the tree: one at a time. */
+static struct mutex turn = {PTHREAD_MUTEX_INITIALIZER, RANK_TREE, "tree"};
 
 static uint64_t bar_flags(const struct sv_bar *bar)
 {
@@ -109,10 +109,10 @@ static int update(struct tree *tree, const struct sv_dev *dev)
 
 int show_update(struct tree *tree, const struct sv_dev *dev)
 {
-	pthread_mutex_lock(&turn);
+	mutex_lock(&turn);
 	int r = update(tree, dev);
 
-	pthread_mutex_unlock(&turn);
+	mutex_unlock(&turn);
 	return r;
 }
 

@@ -49,6 +49,7 @@
 enum lock_rank {
 	RANK_HANDOVER = 10,  /* descriptors being given away */
 	RANK_RELEASE = 20,   /* releases of files, one at a time */
+	RANK_TREE = 25,	     /* the tree of paths being changed */
 	RANK_GROUP = 30,     /* one IOMMU group */
 	RANK_DEV_SET = 40,   /* devices that are reset together */
 	RANK_CONTAINER = 50, /* one container */
