@@ -2,19 +2,16 @@
 /* Functions, programs and what is known about them: rig.h. */
 #include <errno.h>
 #include <linux/pci_regs.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/proto.h"
 #include "rig.h"
 
-#define CONFIG(pos) ((uint64_t)REGION_CONFIG << REGION_SHIFT | (pos))
-#define BAR(bar)    ((uint64_t)(bar) << REGION_SHIFT)
-#define PM_CTRL	    0x44 /* core/config.h: PM at 0x40, PCIe at 0x80 */
-#define EXP_DEVCTL  0x88
+#define PM_CTRL	   0x44 /* core/config.h: PM at 0x40, PCIe at 0x80 */
+#define EXP_DEVCTL 0x88
 
 /* --- the model --- */
 
@@ -144,7 +141,8 @@ static void rig_add(struct rig *rig, unsigned int i)
 		.name = names[i],
 		.ops = &model,
 		.space = &rig->space,
-		.inotify = -1,
+		.instance = rig->instance,
+		.inotify = rig->inotify ? rig->inotify : -1,
 		.set = &rig->set,
 		.group_id = i,
 	};
@@ -156,34 +154,13 @@ static void rig_add(struct rig *rig, unsigned int i)
 	rig->set.dev[rig->set.n++] = rd->dev;
 }
 
-static __thread sigjmp_buf landing;
-static __thread volatile bool expected;
-
-/* The program's, and a touch by the daemon of what is not there. */
-static void on_sigbus(int sig, siginfo_t *info, void *context)
-{
-	if (expected)
-		siglongjmp(landing, 1);
-	sched_fail("SIGBUS in the daemon, at %p", info->si_addr);
-}
-
-static void catch_sigbus(void)
-{
-	static const struct sigaction sa = {
-		.sa_sigaction = on_sigbus,
-		.sa_flags = SA_SIGINFO | SA_NODEFER,
-	};
-
-	sigaction(SIGBUS, &sa, NULL);
-}
-
 /* What a first open finds differs from what a second does, but for this. */
 static void rig_make(struct rig *rig, unsigned int n_devs)
 {
+	rig->made = true;
 	rig->space = (struct bus_space)BUS_SPACE_INIT;
 	rig->n_devs = n_devs;
-	rig->made = true;
-	catch_sigbus();
+	prog_catch_sigbus();
 	mutex_init(&rig->set.lock, RANK_DEV_SET, "dev_set");
 	for (unsigned int i = 0; i < n_devs; i++)
 		rig_add(rig, i);
@@ -202,15 +179,20 @@ static void rig_dev_forget(struct rig_dev *rd)
 	atomic_store(&rd->dma_result, 0);
 }
 
-void rig_begin(struct rig *rig, unsigned int n_devs)
+void rig_prepare(struct rig *rig, unsigned int n_devs)
 {
 	if (!rig->made)
 		rig_make(rig, n_devs);
-	sched_expect(ioas_new(64, &rig->ioas) == 0, "ioas");
-	for (unsigned int i = 0; i < n_devs; i++) {
+	for (unsigned int i = 0; i < n_devs; i++)
 		rig_dev_forget(&rig->dev[i]);
+}
+
+void rig_begin(struct rig *rig, unsigned int n_devs)
+{
+	rig_prepare(rig, n_devs);
+	sched_expect(ioas_new(64, &rig->ioas) == 0, "ioas");
+	for (unsigned int i = 0; i < n_devs; i++)
 		rig_open(&rig->dev[i]);
-	}
 }
 
 void rig_end(struct rig *rig)
@@ -382,123 +364,6 @@ void intx_disable(struct rig_dev *rd, bool disable)
 	sched_point("answer");
 }
 
-/* --- the program --- */
-
-/* ThreadSanitizer blocks all signals in a handler, whatever its flags say. */
-#if defined(__SANITIZE_THREAD__)
-#define SAVE_MASK 1
-#else
-#define SAVE_MASK 0
-#endif
-
-void prog_map(struct prog *prog, struct rig_dev *rd, unsigned int bar,
-	      uint64_t owner)
-{
-	uint64_t off;
-	bool trap;
-	int fd;
-
-	sched_point("request: mmap");
-
-	prog->len = bar == BAR_PERSISTENT ? PERSISTENT_LEN : BAR_LEN;
-
-	int r = device_mmap(rd->dev, owner, 1, BAR(bar), prog->len, true, &off,
-			    &trap, &fd);
-
-	sched_expect(r == 0, "mmap: %s", strerror(-r));
-	sched_point("answer");
-	prog->rd = rd;
-	prog->bar = bar;
-	prog->p = mmap(NULL, prog->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		       (off_t)off);
-	sched_expect(prog->p != MAP_FAILED, "mmap of BAR%u", bar);
-	close(fd);
-}
-
-void prog_unmap(struct prog *prog)
-{
-	munmap(prog->p, prog->len);
-}
-
-/* One instruction: true when it retired. */
-static bool touch(volatile uint32_t *p, bool write, uint32_t *val)
-{
-	if (sigsetjmp(landing, SAVE_MASK)) {
-		expected = false;
-		return false;
-	}
-	expected = true;
-	if (write)
-		*p = *val;
-	else
-		*val = *p;
-	expected = false;
-	return true;
-}
-
-static bool prog_touch(struct prog *prog, uint64_t off, bool write,
-		       uint32_t *val)
-{
-	volatile uint32_t *p = (uint32_t *)(prog->p + off);
-
-	for (;;) {
-		sched_point(write ? "store" : "load");
-		if (touch(p, write, val))
-			return true;
-		sched_point("request: SIGBUS");
-		if (device_fault(prog->rd->dev, prog->bar, off) < 0)
-			return false;
-		sched_point("answer: again");
-		seen(SEEN_FAULT_RETRIED);
-	}
-}
-
-bool prog_store(struct prog *prog, uint64_t off, uint32_t val)
-{
-	return prog_touch(prog, off, true, &val);
-}
-
-bool prog_load(struct prog *prog, uint64_t off, uint32_t *ret_val)
-{
-	return prog_touch(prog, off, false, ret_val);
-}
-
-bool rig_trap(struct rig_dev *rd, uint64_t off, bool write, uint64_t *val)
-{
-	sched_point("request: access");
-
-	int r = device_access(rd->dev, BAR_TRAP, off, 4, write, val);
-
-	sched_point("answer");
-	sched_expect(r == 0 || r == -EFAULT, "a trapped access: %s",
-		     strerror(-r));
-	return r == 0;
-}
-
-int64_t rig_pread(struct rig_dev *rd, unsigned int bar, uint64_t off,
-		  uint32_t *ret_val)
-{
-	sched_point("request: pread");
-
-	int64_t r = device_read(rd->dev, BAR(bar) | off, ret_val, 4);
-
-	sched_point("answer");
-	sched_expect(r == 4 || r == -EIO, "pread: %lld", (long long)r);
-	return r;
-}
-
-int64_t rig_pwrite(struct rig_dev *rd, unsigned int bar, uint64_t off,
-		   uint32_t val)
-{
-	sched_point("request: pwrite");
-
-	int64_t r = device_write(rd->dev, BAR(bar) | off, &val, 4, 4);
-
-	sched_point("answer");
-	sched_expect(r == 4 || r == -EIO, "pwrite: %lld", (long long)r);
-	return r;
-}
-
 uint32_t rig_contents(struct rig_dev *rd, unsigned int bar, uint64_t off)
 {
 	rwlock_read(&rd->dev->memory_lock);
@@ -508,4 +373,12 @@ uint32_t rig_contents(struct rig_dev *rd, unsigned int bar, uint64_t off)
 
 	rwlock_unread(&rd->dev->memory_lock);
 	return val;
+}
+
+const char *bar_name(const struct rig_dev *rd, unsigned int bar,
+		     char name[BAR_NAME_MAX])
+{
+	snprintf(name, BAR_NAME_MAX, SV_BAR_NAME_FORMAT,
+		 (unsigned long long)rd->rig->instance, rd->dev->name, bar);
+	return name;
 }

@@ -40,9 +40,16 @@ enum rig_reg {
 	REG_STORE = 0x48,
 };
 
+/* Positions in a device file. */
+#define CONFIG(pos) ((uint64_t)REGION_CONFIG << REGION_SHIFT | (pos))
+#define BAR(bar)    ((uint64_t)(bar) << REGION_SHIFT)
+
+#define BAR_NAME_MAX 48
+
 #define BURST_SLOT 0x1800 /* in BAR_DIRECT, where run() counts */
 
 struct rig;
+struct client;
 
 /** struct rig_dev - A function, and what its model has been through */
 struct rig_dev {
@@ -71,16 +78,20 @@ struct rig {
 	struct dev_set set;
 	struct ioas *ioas;
 	struct watcher *watcher; /* of this schedule, or NULL */
+	uint64_t instance; /* in the names of sockets, which are the host's */
+	int inotify;	   /* told of mappings that go; 0: nobody is */
 	struct rig_dev dev[RIG_DEVS];
 	unsigned int n_devs;
 };
 
 /**
+ * rig_prepare() - Functions, for somebody else to open
  * rig_begin() - Functions with memory and bus mastering on, open
  * rig_end() - Closed again, for the next schedule to begin the same way
  * rig_free() - After the last schedule
  * @n_devs: how many; the same in each schedule
  */
+void rig_prepare(struct rig *rig, unsigned int n_devs);
 void rig_begin(struct rig *rig, unsigned int n_devs);
 void rig_end(struct rig *rig);
 void rig_free(struct rig *rig);
@@ -135,17 +146,25 @@ void power(struct rig_dev *rd, unsigned int state);
 void flr(struct rig_dev *rd);
 void intx_disable(struct rig_dev *rd, bool disable);
 
-/** struct prog - A program's mapping of a BAR */
+/** struct prog - A program's mapping of a BAR; @client: who asks, or NULL */
 struct prog {
 	struct rig_dev *rd;
+	struct client *client;
 	unsigned int bar;
 	uint8_t *p;
 	size_t len;
 };
 
+/** prog_catch_sigbus() - Once, before there are programs */
+void prog_catch_sigbus(void);
+
 void prog_map(struct prog *prog, struct rig_dev *rd, unsigned int bar,
 	      uint64_t owner);
 void prog_unmap(struct prog *prog);
+
+/** prog_map_file() - By a request on a device file, and so are its faults */
+void prog_map_file(struct prog *prog, struct rig_dev *rd, unsigned int bar,
+		   struct client *client, int fd);
 
 /**
  * prog_store(), prog_load() - As CPU and shim do it: SIGBUS asks the daemon
@@ -158,11 +177,24 @@ bool prog_load(struct prog *prog, uint64_t off, uint32_t *ret_val);
 /** rig_trap() - A trapped access of a program; whether it was done */
 bool rig_trap(struct rig_dev *rd, uint64_t off, bool write, uint64_t *val);
 
+/**
+ * gate_store(), gate_trap() - One access that is as memory decode says
+ * gate_stores(), gate_traps() - Actors: three of them; a struct prog, rig_dev
+ */
+void gate_store(struct prog *prog, uint64_t off, uint32_t val);
+void gate_trap(struct rig_dev *rd, uint64_t off, bool write);
+void *gate_stores(void *prog);
+void *gate_traps(void *rig_dev);
+
 /** rig_pread(), rig_pwrite() - 4 bytes by read(2) or write(2); 4 or -errno */
 int64_t rig_pread(struct rig_dev *rd, unsigned int bar, uint64_t off,
 		  uint32_t *ret_val);
 int64_t rig_pwrite(struct rig_dev *rd, unsigned int bar, uint64_t off,
 		   uint32_t val);
+
+/** bar_name() - Of its memfd, which is what requests call it by; returns @name */
+const char *bar_name(const struct rig_dev *rd, unsigned int bar,
+		     char name[BAR_NAME_MAX]);
 
 /** rig_contents() - A word of a BAR as its device sees it */
 uint32_t rig_contents(struct rig_dev *rd, unsigned int bar, uint64_t off);
@@ -208,7 +240,8 @@ void saw(enum rig_seen what, const char *text);
 	X(intx)                                                                \
 	X(hot_reset)                                                           \
 	X(ioeventfd)                                                           \
-	X(unplug)
+	X(unplug)                                                              \
+	X(hangup)
 
 #define DECLARED(name) extern const struct scenario scenario_##name;
 SCENARIOS(DECLARED)

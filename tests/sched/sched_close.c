@@ -15,30 +15,6 @@ static struct {
 	struct prog kept;
 } g;
 
-static void *store(void *arg)
-{
-	for (uint32_t i = 1; i <= 3; i++) {
-		struct gate_view before = gate_look(g.rd);
-		bool done = prog_store(&g.kept, 0x10, i);
-
-		gate_check(g.rd, &before, done, "a store");
-	}
-	return NULL;
-}
-
-static void *trap(void *arg)
-{
-	for (unsigned int i = 0; i < 3; i++) {
-		struct gate_view before = gate_look(g.rd);
-		uint64_t val = i;
-		bool done =
-			rig_trap(g.rd, i ? REG_STORE : REG_BURST, true, &val);
-
-		gate_check(g.rd, &before, done, "a trapped access");
-	}
-	return NULL;
-}
-
 static void *map_and_unmap(void *arg)
 {
 	struct prog prog;
@@ -47,10 +23,7 @@ static void *map_and_unmap(void *arg)
 		prog_map(&prog, g.rd, BAR_DIRECT, OWNER_NEW);
 		sched_expect(device_mapped(g.rd->dev, OWNER_NEW),
 			     "a mapping that lives is not known");
-		struct gate_view before = gate_look(g.rd);
-
-		gate_check(g.rd, &before, prog_store(&prog, 0x1010, i),
-			   "a store to a new mapping");
+		gate_store(&prog, 0x1010, i);
 		sched_expect(device_mapped(g.rd->dev, OWNER_NEW),
 			     "a mapping that lives is not known");
 		prog_unmap(&prog);
@@ -95,8 +68,10 @@ static void *close_and_open(void *arg)
 static void closing(void *arg)
 {
 	static const struct actor actors[] = {
-		{"closer", close_and_open, NULL}, {"storer", store, NULL},
-		{"trapper", trap, NULL},	  {"resetter", reset, NULL},
+		{"closer", close_and_open, NULL},
+		{"storer", gate_stores, &g.kept},
+		{"trapper", gate_traps, &g.rig.dev[0]},
+		{"resetter", reset, NULL},
 		{"mapper", map_and_unmap, NULL},
 	};
 

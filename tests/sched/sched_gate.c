@@ -50,19 +50,6 @@ static void *store(void *arg)
 	return NULL;
 }
 
-static void *trap(void *arg)
-{
-	for (unsigned int i = 0; i < 3; i++) {
-		struct gate_view before = gate_look(g.rd);
-		uint64_t val = i;
-		bool done = rig_trap(g.rd, i % 2 ? REG_STORE : REG_BURST, true,
-				     &val);
-
-		gate_check(g.rd, &before, done, "a trapped access");
-	}
-	return NULL;
-}
-
 static void *transfer(void *arg)
 {
 	for (unsigned int i = 0; i < 3; i++) {
@@ -151,7 +138,7 @@ static void gate(void *arg)
 		{"toggler", toggle, NULL},
 		{"storer1", store, &g.storer[0]},
 		{"storer2", store, &g.storer[1]},
-		{"trapper", trap, NULL},
+		{"trapper", gate_traps, &g.rig.dev[0]},
 		{"reader", transfer, NULL},
 	};
 
@@ -177,7 +164,7 @@ static void gate_reset(void *arg)
 		{"toggler", toggle, NULL},
 		{"storer1", store, &g.storer[0]},
 		{"storer2", store, &g.storer[1]},
-		{"trapper", trap, NULL},
+		{"trapper", gate_traps, &g.rig.dev[0]},
 		{"resetter", reset, NULL},
 	};
 

@@ -23,29 +23,6 @@ static struct {
 	bool sleeps; /* for good */
 } g;
 
-static void *store(void *arg)
-{
-	for (uint32_t i = 1; i <= 3; i++) {
-		struct gate_view before = gate_look(g.rd);
-		bool done = prog_store(&g.prog, 0x10, i);
-
-		gate_check(g.rd, &before, done, "a store");
-	}
-	return NULL;
-}
-
-static void *trap(void *arg)
-{
-	for (unsigned int i = 0; i < 3; i++) {
-		struct gate_view before = gate_look(g.rd);
-		uint64_t val = i;
-		bool done = rig_trap(g.rd, REG_STORE, i % 2, &val);
-
-		gate_check(g.rd, &before, done, "a trapped access");
-	}
-	return NULL;
-}
-
 static void *transfer(void *arg)
 {
 	for (unsigned int i = 0; i < 2; i++) {
@@ -111,8 +88,8 @@ static void d3hot(void *arg)
 {
 	static const struct actor actors[] = {
 		{"toggler", toggle_d3hot, NULL},
-		{"storer", store, NULL},
-		{"trapper", trap, NULL},
+		{"storer", gate_stores, &g.prog},
+		{"trapper", gate_traps, &g.rig.dev[0]},
 		{"reader", transfer, NULL},
 	};
 
@@ -236,8 +213,8 @@ static void low_power(void *arg)
 {
 	static const struct actor actors[] = {
 		{"toggler", toggle_low_power, NULL},
-		{"storer", store, NULL},
-		{"trapper", trap, NULL},
+		{"storer", gate_stores, &g.prog},
+		{"trapper", gate_traps, &g.rig.dev[0]},
 		{"resetter", reset, NULL},
 	};
 

@@ -45,30 +45,6 @@ static void count_user(void)
 	mutex_unlock(&md()->group->lock);
 }
 
-static void *store(void *arg)
-{
-	for (uint32_t i = 1; i <= 3; i++) {
-		struct gate_view before = gate_look(g.rd);
-
-		gate_check(g.rd, &before, prog_store(&g.prog, 0x10, i),
-			   "a store");
-	}
-	return NULL;
-}
-
-static void *trap(void *arg)
-{
-	for (unsigned int i = 0; i < 3; i++) {
-		struct gate_view before = gate_look(g.rd);
-		uint64_t val = i;
-
-		gate_check(g.rd, &before,
-			   rig_trap(g.rd, REG_STORE, i % 2, &val),
-			   "a trapped access");
-	}
-	return NULL;
-}
-
 static void *unplug(void *arg)
 {
 	gate_begin(g.rd);
@@ -101,8 +77,8 @@ static void unplugging(void *arg)
 	static const struct actor actors[] = {
 		{"remover", unplug, NULL},
 		{"closer", close_and_plug, NULL},
-		{"storer", store, NULL},
-		{"trapper", trap, NULL},
+		{"storer", gate_stores, &g.prog},
+		{"trapper", gate_traps, &g.rig.dev[0]},
 	};
 
 	rig_begin(&g.rig, 1);
