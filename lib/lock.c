@@ -8,7 +8,6 @@
  * trylock. Locks may be released in any order.
  */
 #include <assert.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -133,7 +132,7 @@ bool NO_TSA mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
 	while (!mutex_trylock(m)) {
 		if (clock_ns() > deadline_ns)
 			return false;
-		sched_yield();
+		impl_yield();
 	}
 	return true;
 }

@@ -7,6 +7,7 @@
 #define SOFTVFIO_LIB_LOCK_IMPL_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -31,6 +32,11 @@ void impl_broadcast(struct cond *c);
 void impl_wait(struct cond *c, struct mutex *m);
 bool impl_wait_until(struct cond *c, struct mutex *m, uint64_t deadline_ns);
 uint64_t impl_clock(void);
+
+/* To have tried in vain was one already. */
+static inline void impl_yield(void)
+{
+}
 
 #else
 
@@ -103,6 +109,11 @@ static inline bool impl_wait_until(struct cond *c, struct mutex *m,
 	};
 
 	return pthread_cond_timedwait(&c->c, &m->m, &ts) == 0;
+}
+
+static inline void impl_yield(void)
+{
+	sched_yield();
 }
 
 static inline uint64_t impl_clock(void)

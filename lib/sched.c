@@ -42,9 +42,9 @@
 #define TICKERS_MAX  4
 #define JUMPS_MAX    4 /* of time, for somebody to go on */
 #define TIME_0	     1000000000
-#define STEP_NS	     1000   /* how long a step takes, in the schedule's time */
-#define IN_VAIN_NS   100000 /* and one that was in vain */
-#define EARLY	     128    /* one step in so many ends a timed wait early */
+#define STEP_NS	     1000    /* how long a step takes, in the schedule's time */
+#define IN_VAIN_NS   1000000 /* and one that was in vain */
+#define EARLY	     128     /* one step in so many ends a timed wait early */
 #define PRIO_INITIAL (INT64_C(1) << 40)
 
 struct sched_thread sched_threads[SCHED_THREADS];
@@ -68,7 +68,8 @@ static struct {
 	uint64_t random;
 	uint64_t now;
 	bool racing;
-	bool coin; /* no priorities: any ready thread at each step */
+	uint64_t news; /* counts what may have changed a descriptor */
+	bool coin;     /* no priorities: any ready thread at each step */
 	unsigned int change_at[CHANGES_MAX];
 	unsigned int n_changes;
 	int64_t lowest; /* falls with each thread that falls behind all */
@@ -181,10 +182,27 @@ static SCHED_UNSEEN bool readable(int fd)
 	return syscall(SYS_poll, &p, 1, 0) > 0;
 }
 
-static SCHED_UNSEEN bool can_go(const struct sched_thread *t)
+/*
+ * To ask costs more than a step. What makes a descriptor readable is a system
+ * call, so the host is asked after each point that stands for one, not after
+ * each lock: a little late, as on a host that is busy.
+ */
+static SCHED_UNSEEN bool has_news(struct sched_thread *t)
+{
+	if (t->asked == run.news)
+		return false;
+	if (readable(t->fd))
+		return true;
+	for (unsigned int i = 0; i < SCHED_THREADS; i++)
+		if (sched_threads[i].fd == t->fd)
+			sched_threads[i].asked = run.news;
+	return false;
+}
+
+static SCHED_UNSEEN bool can_go(struct sched_thread *t)
 {
 	if (t->state == SCHED_WAITS && t->kind == SCHED_WAIT_FD)
-		return readable(t->fd);
+		return has_news(t);
 	return t->state == SCHED_READY;
 }
 
@@ -243,6 +261,7 @@ static SCHED_UNSEEN void tick(struct ticker *t)
 		run.now = t->next;
 	t->next = run.now + t->period;
 	syscall(SYS_write, t->fd, &one, sizeof(one));
+	run.news++;
 }
 
 /* The ticker that is next; NULL: none is on. */
@@ -313,6 +332,10 @@ static SCHED_UNSEEN struct sched_thread *choose(bool stay)
 
 	struct sched_thread *t = choose_now();
 
+	if (!t) {
+		run.news++;
+		t = choose_now();
+	}
 	for (unsigned int n = 0; !t; t = choose_now()) {
 		if (++n > JUMPS_MAX)
 			sched_fail("deadlock");
@@ -393,8 +416,10 @@ SCHED_UNSEEN void sched_step(const char *where, const char *object)
 
 SCHED_UNSEEN void sched_point(const char *where)
 {
-	if (sched_self)
-		sched_step(where, NULL);
+	if (!sched_self)
+		return;
+	run.news++;
+	sched_step(where, NULL);
 }
 
 SCHED_UNSEEN void sched_yield_turn(void)
@@ -407,6 +432,7 @@ SCHED_UNSEEN void sched_yield_turn(void)
 SCHED_UNSEEN void sched_rest(void)
 {
 	record("rest", NULL);
+	run.news++;
 	sched_yield_turn();
 }
 
@@ -438,12 +464,12 @@ SCHED_UNSEEN void sched_wait_end(void)
 
 SCHED_UNSEEN void sched_wait_readable(int fd, const char *name)
 {
+	run.news++;
 	sched_step("look at", name);
-	while (!readable(fd)) {
-		sched_self->fd = fd;
-		sched_wait_begin(SCHED_WAIT_FD, NULL, name, 0);
-		sched_wait_end();
-	}
+	sched_self->fd = fd;
+	sched_self->asked = 0;
+	sched_wait_begin(SCHED_WAIT_FD, NULL, name, 0);
+	sched_wait_end();
 }
 
 SCHED_UNSEEN void sched_wait_over(void)

@@ -150,6 +150,7 @@ void file_close(int *fd)
 	sched_point("close");
 	close(*fd);
 	*fd = -1;
+	sched_point("closed");
 }
 
 void files_close(struct files *f)
