@@ -79,7 +79,7 @@ static void fill(struct client *c, const struct question *q, struct message *m)
 				.op = (uint16_t)q->op,
 				.seq = ++c->seq,
 				.mm_id = {MM_ID, MM_ID},
-				.flags = q->vma ? SV_REQ_VMAS : 0,
+				.flags = q->flags | (q->vma ? SV_REQ_VMAS : 0),
 				.n_segs = 1,
 				.n_fdrefs = q->n_fds,
 				.n_vmas = q->vma ? 1 : 0,
@@ -372,7 +372,8 @@ int64_t client_map_dma(struct client *c, int container, uint64_t iova,
 		.start = map.vaddr,
 		.end = map.vaddr + len,
 		.prot = PROT_READ | PROT_WRITE,
-		.kind = SV_VMA_FILE,
+		.kind = memfd < 0 ? SV_VMA_MM : SV_VMA_FILE,
+		.index = memfd < 0 ? -1 : 0,
 	};
 	struct question q = {
 		.on = container,
@@ -382,13 +383,17 @@ int64_t client_map_dma(struct client *c, int container, uint64_t iova,
 		.addr = ARG_ADDR,
 		.bytes = &map,
 		.len = sizeof(map),
-		.fds = {memfd},
+		.flags = memfd < 0 ? SV_REQ_MEM_FD : 0,
+		.fds = {memfd < 0 ? open("/proc/self/mem", O_RDWR) : memfd},
 		.n_fds = 1,
 		.vma = &vma,
 	};
 	struct answer a;
 
-	return client_ask(c, &q, &a);
+	client_ask(c, &q, &a);
+	if (memfd < 0)
+		close(q.fds[0]);
+	return a.result;
 }
 
 int64_t client_unmap_dma(struct client *c, int container, uint64_t iova,

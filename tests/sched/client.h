@@ -46,6 +46,7 @@ struct question {
 	size_t len;
 	int fds[CLIENT_FDS];
 	unsigned int n_fds;
+	uint32_t flags;
 	const struct sv_vma *vma;
 };
 
@@ -98,7 +99,10 @@ int64_t client_access(struct client *c, const char *bar, uint64_t off,
 /** client_control() - A command of `softvfio`, in JSON; 0 or -errno */
 int64_t client_control(struct client *c, const char *json);
 
-/** client_map_dma() - VFIO_IOMMU_MAP_DMA of a file that is mapped at @vaddr */
+/**
+ * client_map_dma() - VFIO_IOMMU_MAP_DMA of a file that is mapped at @vaddr, or
+ * with -1 of the program's own memory. The answer
+ */
 int64_t client_map_dma(struct client *c, int container, uint64_t iova,
 		       const void *vaddr, size_t len, int memfd);
 

@@ -241,7 +241,8 @@ void saw(enum rig_seen what, const char *text);
 	X(hot_reset)                                                           \
 	X(ioeventfd)                                                           \
 	X(unplug)                                                              \
-	X(hangup)
+	X(hangup)                                                              \
+	X(fault)
 
 #define DECLARED(name) extern const struct scenario scenario_##name;
 SCENARIOS(DECLARED)

@@ -1,113 +1,183 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A function is unplugged under its users, who close, and is plugged in and
- * opened again. When the removal has returned no access and no DMA goes
- * through; the function that comes back is a new one, and works.
+ * A function is unplugged under requests of two programs that have it open, as
+ * `softvfio unplug` asks for it. Nobody hangs: what is asked is answered, with
+ * ENODEV once the removal has been, and no access goes through. REQ is raised
+ * again and again until they have closed; then the function can be plugged in,
+ * and the one that comes back is a new one, whose DMA nobody cancels.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core/machine.h"
-#include "rig.h"
+#include "lib/sched.h"
+#include "served.h"
+
+#define UNPLUG "{\"cmd\":\"unplug\",\"device\":\"0000:01:00.0\"}"
+#define PLUG   "{\"cmd\":\"plug\",\"device\":\"0000:01:00.0\"}"
+#define IOVA   0x100000
+#define REPEAT 5000000 /* ns between two REQs */
+
+enum { USER, REQUESTER, REMOVER, N_CLIENTS };
 
 static struct {
-	struct rig rig;
+	struct served served;
 	struct rig_dev *rd;
-	struct machine machine; /* as much of one as unplug.c looks at */
+	struct client client[N_CLIENTS];
+	struct files files;
 	struct prog prog;
+	int device; /* the requester's own descriptor of it */
+	int req;    /* REQ's eventfd */
+	bool waits; /* this user goes when asked for the second time */
+	atomic_bool gone;
+	_Alignas(4096) uint8_t memory[4096];
 } g;
-
-static struct machine_dev *md(void)
-{
-	return &g.machine.dev[0];
-}
-
-static void make_machine(void)
-{
-	rig_watch(&g.rig);
-	g.machine.watcher = g.rig.watcher;
-	sched_expect(unplug_init(&g.machine) == 0, "unplug");
-	if (g.machine.n_devs)
-		return;
-	sched_expect(group_new(0, &md()->group) == 0 &&
-			     group_add(md()->group, g.rd->dev) == 0,
-		     "machine");
-	md()->dev = g.rd->dev;
-	g.machine.n_devs = 1;
-}
-
-/* The group's count of open files, which rig_open() knows nothing of. */
-static void count_user(void)
-{
-	mutex_lock(&md()->group->lock);
-	md()->group->users++;
-	mutex_unlock(&md()->group->lock);
-}
 
 static void *unplug(void *arg)
 {
+	linger("in use");
 	gate_begin(g.rd);
-	sched_point("request: remove");
-	int r = unplug_remove(&g.machine, md());
 
-	sched_expect(r >= 0, "remove: %s", strerror(-r));
-	seen(r ? SEEN_A : SEEN_B);
+	int64_t r = client_control(&g.client[REMOVER], UNPLUG);
+
+	sched_expect(r >= 0, "unplug: %s", strerror((int)-r));
 	gate_end(g.rd, 1);
+	/* it may have come back in the meantime */
+	atomic_store(&g.gone, true);
 	linger("removed");
 	return NULL;
 }
 
-static void *close_and_plug(void *arg)
+static void check_answer(int64_t r, int64_t done, bool gone, const char *what)
 {
-	linger("in use");
-	gate_begin(g.rd); /* from here on nobody knows, until all is done */
-	sched_point("hang-up");
-	g.rd->open = false;
-	group_put_device(md()->group, g.rd->dev);
-	while (unplug_plug(&g.machine, md()) < 0)
-		sched_rest();
-	rig_open(g.rd);
-	count_user();
+	sched_expect(r == -ENODEV || (r == done && !gone), "%s: %lld%s", what,
+		     (long long)r, gone ? ", of what was unplugged" : "");
+	seen(r == -ENODEV ? SEEN_A : SEEN_B);
+}
+
+/* Its descriptor is of what was plugged in before. */
+static void *request(void *arg)
+{
+	struct client *c = &g.client[REQUESTER];
+	uint32_t val;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		bool gone = atomic_load(&g.gone);
+
+		check_answer(client_read(c, g.device, CONFIG(0), &val, 4), 4,
+			     gone, "pread");
+		gone = atomic_load(&g.gone);
+		check_answer(ask_reset(c, g.device), 0, gone, "RESET");
+	}
+	file_close(&g.device);
 	return NULL;
+}
+
+static void wait_for_req(void)
+{
+	uint64_t n;
+
+	sched_wait_readable(g.req, "REQ");
+	sched_expect(read(g.req, &n, sizeof(n)) == sizeof(n), "REQ");
+}
+
+/* Not there yet, or somebody has not closed yet: that comes to an end. */
+static void plug(struct client *c)
+{
+	int64_t r;
+
+	while ((r = client_control(c, PLUG)) < 0) {
+		sched_expect(r == -EEXIST || r == -EBUSY, "plug: %s",
+			     strerror((int)-r));
+		sched_rest();
+	}
+}
+
+static void dma(struct client *c)
+{
+	char name[BAR_NAME_MAX];
+	uint64_t iova = IOVA;
+	int64_t r = client_map_dma(c, g.files.container, IOVA, g.memory,
+				   sizeof(g.memory), -1);
+
+	sched_expect(r == 0, "MAP_DMA: %s", strerror((int)-r));
+	memset(g.memory, 0, sizeof(uint32_t));
+	r = client_access(c, bar_name(g.rd, BAR_TRAP, name), REG_DMA, 1, &iova);
+	sched_expect(r == 0, "a trapped access: %s", strerror((int)-r));
+	r = atomic_load(&g.rd->dma_result);
+	sched_expect(r == 0, "DMA of a function that was plugged in: %s",
+		     strerror((int)-r));
+	sched_expect(*(volatile uint32_t *)g.memory, "DMA is lost");
+}
+
+static void *use(void *arg)
+{
+	struct client *c = &g.client[USER];
+
+	gate_store(&g.prog, 0x10, 1);
+	gate_store(&g.prog, 0x10, 2);
+	if (g.waits) {
+		wait_for_req();
+		wait_for_req();
+	}
+	gate_begin(g.rd); /* from here on nobody knows, until all is done */
+	prog_unmap(&g.prog);
+	files_close(&g.files);
+	plug(c);
+	files_open(c, g.rd, &g.files);
+	dma(c);
+	return NULL;
+}
+
+static void begin(void)
+{
+	served_begin(&g.served, 1);
+	g.served.machine.unplug.period_ns = REPEAT;
+	g.rd = &g.served.rig.dev[0];
+	for (unsigned int i = 0; i < N_CLIENTS; i++)
+		client_new(&g.client[i], g.served.door, i);
+	files_open(&g.client[USER], g.rd, &g.files);
+	prog_map_file(&g.prog, g.rd, BAR_PERSISTENT, &g.client[USER],
+		      g.files.device);
+	g.device = dup(g.files.device);
+	g.req = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	sched_expect(ask_irq(&g.client[USER], g.device, IRQ_REQ, g.req) == 0,
+		     "SET_IRQS");
+	g.waits = sched_random() % 2;
+	atomic_store(&g.gone, false);
 }
 
 static void unplugging(void *arg)
 {
 	static const struct actor actors[] = {
 		{"remover", unplug, NULL},
-		{"closer", close_and_plug, NULL},
-		{"storer", gate_stores, &g.prog},
-		{"trapper", gate_traps, &g.rig.dev[0]},
+		{"user", use, NULL},
+		{"requester", request, NULL},
 	};
 
-	rig_begin(&g.rig, 1);
-	g.rd = &g.rig.dev[0];
-	make_machine();
-	md()->group->users = 1;
-	prog_map(&g.prog, g.rd, BAR_PERSISTENT, 1);
+	begin();
 	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	sched_expect(!device_gone(g.rd->dev),
 		     "the function that came back is gone");
 	gate_check_quiet(g.rd);
-	sched_expect(prog_store(&g.prog, 0x10, 9),
-		     "the function that came back does not answer");
-	prog_unmap(&g.prog);
-	rig_end(&g.rig);
-	unplug_done(&g.machine);
+	files_close(&g.files);
+	close(g.req);
+	for (unsigned int i = 0; i < N_CLIENTS; i++)
+		client_done(&g.client[i]);
+	served_end(&g.served);
 }
 
 static void finish(bool all)
 {
-	group_free(md()->group);
-	rig_free(&g.rig);
+	served_free(&g.served);
 	if (!all)
 		return;
 	saw(SEEN_LANDED, "an access was done");
 	saw(SEEN_REFUSED, "an access was refused");
-	saw(SEEN_A, "it was removed unused");
-	saw(SEEN_B, "it was removed under its users");
+	saw(SEEN_A, "a request was too late");
+	saw(SEEN_B, "a request was in time");
 }
 
-const struct scenario scenario_unplug = {"unplug", unplugging, finish, 250,
+const struct scenario scenario_unplug = {"unplug", unplugging, finish, 700,
 					 false};
