@@ -160,6 +160,7 @@ static void unplugging(void *arg)
 	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	sched_expect(!device_gone(g.rd->dev),
 		     "the function that came back is gone");
+	sched_expect(served_shows(g.rd), "it is not in the tree");
 	gate_check_quiet(g.rd);
 	files_close(&g.files);
 	close(g.req);

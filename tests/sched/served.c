@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A server and what its programs do first: served.h. */
+#include <errno.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,6 @@
 #include <unistd.h>
 
 #include "front/show.h"
-#include "front/tree.h"
 #include "served.h"
 #include "uapi/vfio.h"
 
@@ -25,9 +25,9 @@ static void make_group(struct served *s, unsigned int i)
 			     group_add(md->group, md->dev) == 0,
 		     "group");
 	md->dev->left = show_left;
-	md->dev->left_arg = s->tree;
+	md->dev->left_arg = served_tree();
 	s->machine.group[i] = md->group;
-	sched_expect(show_update(s->tree, md->dev) == 0, "tree");
+	show_update(served_tree(), md->dev);
 }
 
 static void make(struct served *s, unsigned int n_devs)
@@ -42,8 +42,7 @@ static void make(struct served *s, unsigned int n_devs)
 	rig_prepare(&s->rig, n_devs);
 	snprintf(s->dir, sizeof(s->dir), "%s/schedules-XXXXXX",
 		 tmp ? tmp : "/dev/shm");
-	sched_expect(mkdtemp(s->dir) && tree_new(s->dir, &s->tree) == 0,
-		     "a tree in %s", s->dir);
+	sched_expect(mkdtemp(s->dir), "%s: %s", s->dir, strerror(errno));
 	snprintf(s->door, sizeof(s->door), "%.48s/door", s->dir);
 	s->journal = journal_new();
 	s->machine.inotify = s->rig.inotify;
@@ -74,7 +73,7 @@ void served_begin(struct served *s, unsigned int n_devs)
 	const struct server_conf conf = {
 		.machine = &s->machine,
 		.journal = s->journal,
-		.tree = s->tree,
+		.tree = served_tree(),
 		.name = "schedules",
 	};
 	int r = server_new(&conf, s->door, &s->server);
@@ -95,7 +94,6 @@ void served_free(struct served *s)
 	rig_free(&s->rig);
 	for (size_t i = 0; i < s->machine.n_devs; i++)
 		group_free(s->machine.dev[i].group);
-	tree_free(s->tree);
 	journal_free(s->journal);
 	close(s->machine.inotify);
 	rmdir(s->dir);

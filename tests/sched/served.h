@@ -10,6 +10,7 @@
 #include "client.h"
 #include "core/machine.h"
 #include "front/server.h"
+#include "front/tree.h"
 #include "rig.h"
 
 #define SERVED_PATH_MAX 64
@@ -18,7 +19,6 @@ struct served {
 	struct rig rig;
 	struct machine machine; /* as much of one as anybody looks at */
 	struct journal *journal;
-	struct tree *tree;
 	struct server *server;
 	char dir[SERVED_PATH_MAX];
 	char door[SERVED_PATH_MAX];
@@ -32,6 +32,10 @@ struct served {
 void served_begin(struct served *s, unsigned int n_devs);
 void served_end(struct served *s);
 void served_free(struct served *s);
+
+/** served_tree() - The tree of paths; served_shows() - is it in there? */
+struct tree *served_tree(void);
+bool served_shows(const struct rig_dev *rd);
 
 /** struct files - What a program has open to drive a function; -1: not */
 struct files {
