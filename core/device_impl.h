@@ -27,4 +27,11 @@ void device_gate_update(struct sv_dev *dev) REQUIRES(&dev->memory_lock);
 void device_power_on(struct sv_dev *dev, enum sv_reset why)
 	REQUIRES(&dev->model, &dev->memory_lock);
 
+/**
+ * device_take_away() - Whose files are dead has no DMA and no access under way
+ *
+ * With the lock that a next open waits for: DMA of a new owner is let alone.
+ */
+void device_take_away(struct sv_dev *dev) REQUIRES(&dev->set->lock);
+
 #endif

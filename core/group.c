@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/device_impl.h"
 #include "core/group.h"
 #include "lib/refuse.h"
 
@@ -315,8 +316,8 @@ int group_bind(struct group *g, struct sv_dev *dev)
 	return r;
 }
 
-/* Who is revoked is decided with the rest: an open function that comes back
- * meanwhile is another one. */
+/* Who is revoked is decided, and its DMA ended, with the rest: an open function
+ * that comes back meanwhile is another one. */
 static int start_to_leave(struct sv_dev *dev, bool remove)
 {
 	int r = 0;
@@ -332,8 +333,10 @@ static int start_to_leave(struct sv_dev *dev, bool remove)
 	if (r == 0) {
 		dev->remove = remove;
 		set_presence(dev, DEVICE_LEAVING);
-		if (remove && dev->open_count)
+		if (remove && dev->open_count) {
 			atomic_store(&dev->revoked, true);
+			device_take_away(dev);
+		}
 	}
 	mutex_unlock(&dev->set->lock);
 	return r;

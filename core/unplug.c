@@ -67,8 +67,7 @@ static void ask_to_release(struct machine *m, struct machine_dev *md)
 	mutex_unlock(&m->unplug.lock);
 }
 
-/* Its files are dead already; then nothing of before is under way. */
-static void take_away(struct sv_dev *dev)
+void device_take_away(struct sv_dev *dev)
 {
 	device_cancel_dma(dev);
 	mutex_lock(&dev->model);
@@ -92,10 +91,8 @@ int unplug_remove(struct machine *m, struct machine_dev *md)
 {
 	int r = group_unbind(md->group, md->dev, true);
 
-	if (r == 0) {
-		take_away(md->dev);
+	if (r == 0)
 		ask_to_release(m, md);
-	}
 	return r;
 }
 
