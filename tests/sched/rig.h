@@ -242,7 +242,8 @@ void saw(enum rig_seen what, const char *text);
 	X(ioeventfd)                                                           \
 	X(unplug)                                                              \
 	X(hangup)                                                              \
-	X(fault)
+	X(fault)                                                               \
+	X(map)
 
 #define DECLARED(name) extern const struct scenario scenario_##name;
 SCENARIOS(DECLARED)

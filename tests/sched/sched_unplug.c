@@ -62,14 +62,12 @@ static void *request(void *arg)
 	struct client *c = &g.client[REQUESTER];
 	uint32_t val;
 
-	for (unsigned int i = 0; i < 2; i++) {
-		bool gone = atomic_load(&g.gone);
+	bool gone = atomic_load(&g.gone);
+	int64_t r = client_read(c, g.device, CONFIG(0), &val, sizeof(val));
 
-		check_answer(client_read(c, g.device, CONFIG(0), &val, 4), 4,
-			     gone, "pread");
-		gone = atomic_load(&g.gone);
-		check_answer(ask_reset(c, g.device), 0, gone, "RESET");
-	}
+	check_answer(r, sizeof(val), gone, "pread");
+	gone = atomic_load(&g.gone);
+	check_answer(ask_reset(c, g.device), 0, gone, "RESET");
 	file_close(&g.device);
 	return NULL;
 }
