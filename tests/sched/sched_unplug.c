@@ -17,6 +17,7 @@
 #define UNPLUG "{\"cmd\":\"unplug\",\"device\":\"0000:01:00.0\"}"
 #define PLUG   "{\"cmd\":\"plug\",\"device\":\"0000:01:00.0\"}"
 #define IOVA   0x100000
+#define REQS   3
 #define REPEAT 5000000 /* ns between two REQs */
 
 enum { USER, REQUESTER, REMOVER, N_CLIENTS };
@@ -29,7 +30,7 @@ static struct {
 	struct prog prog;
 	int device; /* the requester's own descriptor of it */
 	int req;    /* REQ's eventfd */
-	bool waits; /* this user goes when asked for the second time */
+	bool waits; /* this user goes when asked for the third time */
 	atomic_bool gone;
 	_Alignas(4096) uint8_t memory[4096];
 } g;
@@ -115,10 +116,8 @@ static void *use(void *arg)
 
 	gate_store(&g.prog, 0x10, 1);
 	gate_store(&g.prog, 0x10, 2);
-	if (g.waits) {
+	for (unsigned int i = 0; i < (g.waits ? REQS : 0); i++)
 		wait_for_req();
-		wait_for_req();
-	}
 	gate_begin(g.rd); /* from here on nobody knows, until all is done */
 	prog_unmap(&g.prog);
 	files_close(&g.files);
