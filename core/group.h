@@ -122,8 +122,11 @@ int group_bind(struct group *g, struct sv_dev *dev);
  *
  * While it is in use it is DEVICE_LEAVING: nobody opens it any more, and with
  * the last close it goes. When the last member has gone the group leaves its
- * container, and its open file is of no group any more.
+ * container, and its open file is of no group any more. With @remove whoever has
+ * it open is revoked, with no DMA or access under way.
  *
+ * Context: takes the group's lock and what is inside, with @remove the model
+ * lock too.
  * Return: 1 it has gone; 0 it will; -ENODEV it is not bound, or with @remove,
  * not there; or going already.
  */

@@ -3,10 +3,10 @@
  * Schedules: the same code, its threads taking turns.
  *
  * In a build with SOFTVFIO_SCHED (the libraries tests/sched/ links, no others)
- * every operation on a lock, every thread and every sched_point() asks a
- * scheduler who goes on. One thread runs at a time; who it is follows from a
- * seed, so a seed that fails fails again in the same way. In every other build
- * a point is nothing.
+ * every operation on a lock, every thread, every wait for events and every
+ * sched_point() asks a scheduler who goes on. One thread runs at a time; who it
+ * is follows from a seed, so a seed that fails fails again in the same way. In
+ * every other build a point is nothing.
  *
  * A thread that would block is not run. When none can be run, that is a
  * deadlock; the report names what everybody waits for and holds. Time is the
