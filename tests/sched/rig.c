@@ -310,6 +310,8 @@ void gate_check(struct rig_dev *rd, const struct gate_view *before, bool landed,
 void NO_TSA gate_check_quiet(struct rig_dev *rd)
 {
 	struct sv_dev *dev = rd->dev;
+
+	rwlock_read(&dev->memory_lock);
 	bool on = dev->in_use && config_memory_enabled(dev->config) &&
 		  !atomic_load(&dev->low_power);
 
@@ -320,6 +322,7 @@ void NO_TSA gate_check_quiet(struct rig_dev *rd)
 			     "BAR%u is %s, decode is %s", i,
 			     dev->bar[i].closed ? "closed" : "open",
 			     on ? "on" : "off");
+	rwlock_unread(&dev->memory_lock);
 }
 
 void command(struct rig_dev *rd, bool memory)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "lib/lock.h"
 #include "lib/sched.h"
 #include "lib/thread.h"
+#include "lib/ticker.h"
 
 #define SEEDS 2000
 #define SAID  8192
@@ -315,6 +317,69 @@ static void time_outs_can_come_at_any_time(void **state)
 	assert_true(n_in_time > 0);
 }
 
+/* --- descriptors --- */
+
+static int bell;
+static uint64_t rung;
+
+static void *wait_for_bell(void *arg)
+{
+	sched_wait_readable(bell, "bell");
+	assert_int_equal(read(bell, &rung, sizeof(rung)), sizeof(rung));
+	return NULL;
+}
+
+static void *ring(void *arg)
+{
+	sched_point("ring");
+	assert_int_equal(eventfd_write(bell, 1), 0);
+	return NULL;
+}
+
+static void somebody_rings(void *arg)
+{
+	RACE(wait_for_bell, ring, add_unlocked);
+}
+
+static void nobody_rings(void *arg)
+{
+	RACE(wait_for_bell, add_unlocked);
+}
+
+static void who_waits_for_a_descriptor_goes_on_when_it_is_readable(void **state)
+{
+	char said[SAID];
+
+	bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	/* first: a child has none of the threads that runs leave behind */
+	assert_true(found(nobody_rings, said));
+	assert_non_null(strstr(said, "waits for something on bell"));
+	for (uint64_t i = 0; i < 100; i++) {
+		rung = 0;
+		run(somebody_rings, i);
+		assert_int_equal(rung, 1);
+	}
+	close(bell);
+}
+
+static void a_ticker_rings(void *arg)
+{
+	bell = ticker_new();
+	ticker_set(bell, 1000000000);
+	for (unsigned int i = 0; i < 3; i++) {
+		rung = 0;
+		RACE(wait_for_bell);
+		sched_expect(rung == 1, "rung %u times", (unsigned int)rung);
+	}
+	ticker_free(bell);
+}
+
+static void a_ticker_goes_by_the_time_of_the_schedule(void **state)
+{
+	for (uint64_t i = 0; i < 100; i++)
+		run(a_ticker_rings, i);
+}
+
 /* --- threads --- */
 
 static void *end_some_time(void *arg)
@@ -361,9 +426,12 @@ int main(void)
 		cmocka_unit_test(a_lost_update_is_found),
 		cmocka_unit_test(a_lost_wake_up_is_a_deadlock),
 		cmocka_unit_test(a_reader_does_not_pass_a_waiting_writer),
+		cmocka_unit_test(
+			who_waits_for_a_descriptor_goes_on_when_it_is_readable),
 		cmocka_unit_test(a_seed_is_one_schedule),
 		cmocka_unit_test(time_passes_when_nobody_can_go_on),
 		cmocka_unit_test(time_outs_can_come_at_any_time),
+		cmocka_unit_test(a_ticker_goes_by_the_time_of_the_schedule),
 		cmocka_unit_test(a_schedule_ends_with_its_last_thread),
 		cmocka_unit_test(outside_a_schedule_locks_are_locks),
 	};
