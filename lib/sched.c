@@ -68,8 +68,9 @@ static struct {
 	uint64_t random;
 	uint64_t now;
 	bool racing;
-	uint64_t news; /* counts what may have changed a descriptor */
-	bool coin;     /* no priorities: any ready thread at each step */
+	uint64_t news;	/* counts what may have changed a descriptor */
+	uint64_t asked; /* as far as the host was asked about it */
+	bool coin;	/* no priorities: any ready thread at each step */
 	unsigned int change_at[CHANGES_MAX];
 	unsigned int n_changes;
 	int64_t lowest; /* falls with each thread that falls behind all */
@@ -174,35 +175,37 @@ static SCHED_UNSEEN void release(struct sched_thread *t)
 	futex(&t->go, FUTEX_WAKE, 1);
 }
 
-/* Not through libc: ThreadSanitizer would see threads meet here. */
-static SCHED_UNSEEN bool readable(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return syscall(SYS_poll, &p, 1, 0) > 0;
-}
-
 /*
  * To ask costs more than a step. What makes a descriptor readable is a system
  * call, so the host is asked after each point that stands for one, not after
- * each lock: a little late, as on a host that is busy.
+ * each lock: a little late, as on a host that is busy. And not through libc:
+ * ThreadSanitizer would see threads meet here.
  */
-static SCHED_UNSEEN bool has_news(struct sched_thread *t)
+static SCHED_UNSEEN void ask_host(void)
 {
-	if (t->asked == run.news)
-		return false;
-	if (readable(t->fd))
-		return true;
-	for (unsigned int i = 0; i < SCHED_THREADS; i++)
-		if (sched_threads[i].fd == t->fd)
-			sched_threads[i].asked = run.news;
-	return false;
+	struct pollfd p[SCHED_THREADS];
+	struct sched_thread *waits[SCHED_THREADS];
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < SCHED_THREADS; i++) {
+		struct sched_thread *t = &sched_threads[i];
+
+		if (t->state != SCHED_WAITS || t->kind != SCHED_WAIT_FD)
+			continue;
+		waits[n] = t;
+		p[n++] = (struct pollfd){.fd = t->fd, .events = POLLIN};
+	}
+	if (n)
+		syscall(SYS_poll, p, n, 0);
+	for (unsigned int i = 0; i < n; i++)
+		waits[i]->readable = p[i].revents;
+	run.asked = run.news;
 }
 
-static SCHED_UNSEEN bool can_go(struct sched_thread *t)
+static SCHED_UNSEEN bool can_go(const struct sched_thread *t)
 {
 	if (t->state == SCHED_WAITS && t->kind == SCHED_WAIT_FD)
-		return has_news(t);
+		return t->readable;
 	return t->state == SCHED_READY;
 }
 
@@ -320,6 +323,8 @@ static SCHED_UNSEEN void jump(void)
 
 static SCHED_UNSEEN struct sched_thread *choose_now(void)
 {
+	if (run.asked != run.news)
+		ask_host();
 	return run.racing && run.coin ? ready_random() : ready_highest();
 }
 
@@ -467,8 +472,8 @@ SCHED_UNSEEN void sched_wait_readable(int fd, const char *name)
 	run.news++;
 	sched_step("look at", name);
 	sched_self->fd = fd;
-	sched_self->asked = 0;
 	sched_wait_begin(SCHED_WAIT_FD, NULL, name, 0);
+	run.news++;
 	sched_wait_end();
 }
 

@@ -57,7 +57,7 @@ struct sched_thread {
 	const char *object;
 	const void *on; /* while it waits */
 	int fd;
-	uint64_t asked; /* when the host had nothing on it */
+	bool readable; /* when the host was asked last */
 	enum sched_wait kind;
 	uint64_t deadline; /* 0: none */
 	bool late;	   /* what ended the wait was the deadline */
