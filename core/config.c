@@ -24,11 +24,13 @@ enum {
 	STATE_IO = 2,
 	STATE_MASTER = 4,
 	STATE_INTX_DISABLED = 8,
+	STATE_D0 = 16,
 };
 
 /*
- * vfio looks at its own copy of COMMAND.MEMORY; a device whose real bit was
- * cleared behind its back (setpci) does not answer either.
+ * vfio looks at its own copy of COMMAND.MEMORY, whatever a wake-up from D3hot
+ * has put back into the real one; a device whose real bit was cleared behind
+ * its back (setpci) does not answer either.
  */
 static void config_publish(struct config *c) REQUIRES(&c->lock)
 {
@@ -36,7 +38,7 @@ static void config_publish(struct config *c) REQUIRES(&c->lock)
 	uint32_t virt = get_le(c->vconfig + PCI_COMMAND, 2);
 	unsigned int state = 0;
 
-	if (hw & virt & PCI_COMMAND_MEMORY && c->power < POWER_D3HOT)
+	if (virt & PCI_COMMAND_MEMORY && !c->raw_off && c->power < POWER_D3HOT)
 		state |= STATE_MEMORY;
 	if (hw & PCI_COMMAND_IO)
 		state |= STATE_IO;
@@ -44,6 +46,8 @@ static void config_publish(struct config *c) REQUIRES(&c->lock)
 		state |= STATE_MASTER;
 	if (virt & PCI_COMMAND_INTX_DISABLE)
 		state |= STATE_INTX_DISABLED;
+	if (c->power == POWER_D0)
+		state |= STATE_D0;
 	atomic_store_explicit(&c->state, state, memory_order_release);
 }
 
@@ -117,6 +121,7 @@ static void restore_register(struct config *c, unsigned int pos,
 void config_enter_d3hot(struct config *c) REQUIRES(&c->lock)
 {
 	save_registers(c, c->d3_save);
+	c->d3_raw_off = c->raw_off;
 	put_power(c, POWER_D3HOT);
 }
 
@@ -131,6 +136,7 @@ void config_enter_d0(struct config *c) REQUIRES(&c->lock)
 	if (c->soft_reset) {
 		for (unsigned int i = 0; i < CONFIG_SPACE_MIN; i++)
 			restore_register(c, i, c->d3_save);
+		c->raw_off = c->d3_raw_off;
 		put_msi(c);
 		put_msix(c);
 	}
@@ -185,6 +191,7 @@ static void restart(struct config *c) REQUIRES(&c->lock)
 		  PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
 			  PCI_COMMAND_INTX_DISABLE,
 		  PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+	c->raw_off = false;
 	fresh_view(c);
 }
 
@@ -282,6 +289,11 @@ bool config_io_enabled(const struct config *c)
 bool config_bus_master(const struct config *c)
 {
 	return state_has(c, STATE_MASTER);
+}
+
+bool config_in_d0(const struct config *c)
+{
+	return state_has(c, STATE_D0);
 }
 
 bool config_intx_disabled(const struct config *c)

@@ -144,15 +144,16 @@ void config_reset(struct config *c);
 
 /**
  * config_memory_enabled() - vfio's __memory_enabled(): not in D3hot and virtual
- * COMMAND.MEMORY set; and the hardware's bit too, which only differs after a
- * raw write or a write made in D3hot. Whether anybody has the function open is
- * the device's affair.
+ * COMMAND.MEMORY set; and the hardware's bit not cleared by a raw write. Whether
+ * anybody has the function open is the device's affair.
  */
 bool config_memory_enabled(const struct config *c);
 /** config_io_enabled() - COMMAND.IO of the hardware */
 bool config_io_enabled(const struct config *c);
 /** config_bus_master() - COMMAND.MASTER of the hardware, and power state D0 */
 bool config_bus_master(const struct config *c);
+/** config_in_d0() - Power state D0 */
+bool config_in_d0(const struct config *c);
 /** config_intx_disabled() - DisINTx of the virtual view */
 bool config_intx_disabled(const struct config *c);
 

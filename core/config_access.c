@@ -185,6 +185,7 @@ static void write_command(struct config *c, unsigned int size, uint32_t val)
 	if (backdoor_reset(c, val))
 		restore_bars(c);
 	write_bits(c, PCI_COMMAND, size, val);
+	c->raw_off = false;
 	store_bits(&c->vconfig[PCI_COMMAND], (uint8_t)val, mirrored);
 	if (memory)
 		event_memory(c, true);
@@ -389,6 +390,7 @@ static void raw_command(struct config *c, unsigned int size, uint32_t val)
 	if (old && !new)
 		event_memory(c, false);
 	raw_bits(c, PCI_COMMAND, size, val);
+	c->raw_off = !new;
 	if (!old && new)
 		event_memory(c, true);
 }

@@ -75,6 +75,9 @@ struct config {
 	uint32_t open_bar[HEADER_BARS] GUARDED_BY(&lock);
 	uint32_t open_rom GUARDED_BY(&lock);
 	unsigned int power GUARDED_BY(&lock);
+	/* decode was turned off by a raw write, and was when D3hot was entered */
+	bool raw_off GUARDED_BY(&lock);
+	bool d3_raw_off GUARDED_BY(&lock);
 	bool intx_disabled GUARDED_BY(&lock); /* what the event last said */
 	unsigned int msi_vectors GUARDED_BY(&lock); /* 0: VFIO has it off */
 	unsigned int msi_qmax GUARDED_BY(&lock);    /* log2 of the vectors */

@@ -99,6 +99,42 @@ static void back_to_d0_loses_what_was_written_in_d3hot(void **state)
 	assert_int_equal(raw(f, MSIX + PCI_MSIX_FLAGS, 2), 0x8020);
 }
 
+/* What vfio believes of COMMAND is what the program wrote last. */
+static void memory_written_in_d3hot_counts_in_d0(void **state)
+{
+	struct fixture *f = *state;
+
+	set(f, PCI_COMMAND, 2, 0);
+	set(f, PMCSR, 2, 3);
+	set(f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_false(config_memory_enabled(f->c));
+	set(f, PMCSR, 2, 0);
+	assert_int_equal(raw(f, PCI_COMMAND, 2), 0);
+	assert_true(config_memory_enabled(f->c));
+
+	set(f, PMCSR, 2, 3);
+	set(f, PCI_COMMAND, 2, 0);
+	set(f, PMCSR, 2, 0);
+	assert_false(config_memory_enabled(f->c));
+}
+
+/* A raw write in D3hot is lost, and with it what it had turned off. */
+static void memory_turned_off_raw_in_d3hot_comes_back(void **state)
+{
+	struct fixture *f = *state;
+
+	set(f, PMCSR, 2, 3);
+	raw_set(f, PCI_COMMAND, 2, 0);
+	set(f, PMCSR, 2, 0);
+	assert_true(config_memory_enabled(f->c));
+	raw_set(f, PCI_COMMAND, 2, 0);
+	set(f, PMCSR, 2, 3);
+	set(f, PMCSR, 2, 0);
+	assert_false(config_memory_enabled(f->c));
+	set(f, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_true(config_memory_enabled(f->c));
+}
+
 static void no_soft_reset_keeps_what_was_written_in_d3hot(void **state)
 {
 	struct fixture *f = *state;
@@ -347,6 +383,8 @@ int main(void)
 		T(pme_cannot_be_seen_or_enabled),
 		T(d3hot_closes_memory_and_is_announced_first),
 		T(back_to_d0_loses_what_was_written_in_d3hot),
+		T(memory_written_in_d3hot_counts_in_d0),
+		T(memory_turned_off_raw_in_d3hot_comes_back),
 		T(no_soft_reset_keeps_what_was_written_in_d3hot),
 		T(d1_and_d2_do_not_exist),
 		T(power_changes_only_through_the_first_byte),
