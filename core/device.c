@@ -54,6 +54,13 @@ static void host_intx_mask(void *opaque, bool masked)
 	config_set_intx_disable(dev->config, masked);
 }
 
+static bool host_awake(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	return config_in_d0(dev->config);
+}
+
 static int host_watch(void *opaque, int fd)
 {
 	struct sv_dev *dev = opaque;
@@ -73,6 +80,7 @@ static const struct irq_host irq_host = {
 	.msix = host_msix,
 	.intx_status = host_intx_status,
 	.intx_mask = host_intx_mask,
+	.awake = host_awake,
 	.watch = host_watch,
 	.unwatch = host_unwatch,
 };

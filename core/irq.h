@@ -45,6 +45,7 @@ enum irq_info_flags {
  * @intx_status:  the INTx pin changed (STATUS.INTx)
  * @intx_mask:	  hardware DisINTx: how INTx is masked at the device, and set
  *		  while MSI or MSI-X is enabled
+ * @awake:	  in power state D0? The PCI core enables MSI and MSI-X in no other
  * @watch:	  call irq_unmask_event() when @fd becomes readable; one watch
  *		  at a time; 0 or -errno. Borrows @fd until @unwatch.
  * @unwatch:	  start no more calls; one that is under way is not waited for
@@ -58,6 +59,7 @@ struct irq_host {
 	void (*msix)(void *opaque, bool enable);
 	void (*intx_status)(void *opaque, bool pending);
 	void (*intx_mask)(void *opaque, bool masked);
+	bool (*awake)(void *opaque);
 	int (*watch)(void *opaque, int fd);
 	void (*unwatch)(void *opaque, int fd);
 };
@@ -154,8 +156,8 @@ int irq_check(const struct irq *irq, uint32_t flags, uint32_t index,
  *
  * Context: takes igate, inside it the irq lock. Never blocks.
  * Return: 0; -ENOTTY no handler for this index and action; -EINVAL not what
- * the current mode allows, a vector that was not allocated, or a file that is
- * no eventfd; -EBADF no such descriptor; -ERANGE MSI or MSI-X to be enabled
+ * the current mode allows, a vector that was not allocated, MSI or MSI-X to be
+ * enabled in D3hot, or a file that is no eventfd; -EBADF no such descriptor; -ERANGE MSI or MSI-X to be enabled
  * with no vector; -EBUSY an unmask eventfd is already there; -EMFILE; for an
  * unmask eventfd -ENOMEM and -ENOSPC, as @watch of struct irq_host says.
  */

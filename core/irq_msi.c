@@ -91,6 +91,11 @@ static int msi_enable(struct irq *irq, const struct irq_request *req)
 			      "SET_IRQS %s: start 0, count 0 would enable no "
 			      "vector; count 1 or more",
 			      irq_indices[req->index].name);
+	if (!irq->host.awake(irq->opaque))
+		return refuse(EINVAL,
+			      "SET_IRQS %s: the function is in D3hot; wake it "
+			      "(PMCSR) before interrupts are enabled",
+			      irq_indices[req->index].name);
 	irq->msi_allocated = vectors;
 
 	int r = msi_set_vectors(irq, req);

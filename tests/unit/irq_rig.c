@@ -27,6 +27,11 @@ static void host_intx_mask(void *opaque, bool masked)
 	((struct fixture *)opaque)->device_masked = masked;
 }
 
+static bool host_awake(void *opaque)
+{
+	return !((struct fixture *)opaque)->asleep;
+}
+
 static int host_watch(void *opaque, int fd)
 {
 	struct fixture *f = opaque;
@@ -53,6 +58,7 @@ static const struct irq_host host = {
 	.msix = host_msix,
 	.intx_status = host_intx_status,
 	.intx_mask = host_intx_mask,
+	.awake = host_awake,
 	.watch = host_watch,
 	.unwatch = host_unwatch,
 };

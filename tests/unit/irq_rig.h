@@ -38,6 +38,7 @@ struct fixture {
 	bool msix;
 	bool status;
 	bool device_masked;
+	bool asleep; /* in D3hot */
 	int watched; /* or -1 */
 	int watch_error;
 	struct watcher *watcher; /* a real one, or NULL */

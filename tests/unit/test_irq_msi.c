@@ -60,6 +60,22 @@ static void messages_refuse_what_does_not_fit(void **state)
 	}
 }
 
+static void messages_are_not_enabled_in_d3hot(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t i = IRQ_MSI; i <= IRQ_MSIX; i++) {
+		f->asleep = true;
+		assert_int_equal(set_fd(f, i, TRIGGER, 0, f->efd[0]), -EINVAL);
+		assert_int_equal(irq_mode(f->irq), SV_IRQ_NONE);
+		f->asleep = false;
+		assert_int_equal(set_fd(f, i, TRIGGER, 0, f->efd[0]), 0);
+		f->asleep = true; /* what is enabled stays, and can be set */
+		assert_int_equal(set_fd(f, i, TRIGGER, 0, f->efd[1]), 0);
+		assert_int_equal(turn_off(f, i), 0);
+	}
+}
+
 static void msi_has_the_vectors_it_was_enabled_with(void **state)
 {
 	struct fixture *f = *state;
@@ -289,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(msi_reaches_its_vectors),
 		TEST(messages_refuse_what_does_not_fit),
+		TEST(messages_are_not_enabled_in_d3hot),
 		TEST(msi_has_the_vectors_it_was_enabled_with),
 		TEST(msix_grows_while_enabled),
 		TEST(vectors_are_reprogrammed_and_torn_down),
