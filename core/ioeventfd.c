@@ -77,6 +77,10 @@ int ioeventfd_check(const struct sv_dev *dev,
 			      "ioeventfd: %#llx is in the MSI-X table, which "
 			      "is not the program's",
 			      (unsigned long long)req->off);
+	if (req->len == 8)
+		return refuse(EINVAL,
+			      "ioeventfd: 8 bytes; Linux writes at most 4, "
+			      "take two");
 	return 0;
 }
 
