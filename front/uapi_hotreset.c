@@ -32,16 +32,18 @@ int64_t get_hot_reset_info(struct request *req)
 			.bus = entries[i].bus,
 			.devfn = entries[i].devfn,
 		};
+	/* as Linux writes them: no count when a device can't be written */
+	if (fits)
+		r = req_copy_out(req, ioctl_arg(req) + sizeof(info), devices,
+				 n * sizeof(devices[0]));
 	info.flags = 0;
 	info.count = (uint32_t)n;
-	r = req_copy_out(req, ioctl_arg(req), &info, sizeof(info));
+	if (r == 0)
+		r = req_copy_out(req, ioctl_arg(req), &info, sizeof(info));
 	if (r == 0 && !fits)
 		r = refuse(ENOSPC,
 			   "argsz %u has room for less than %zu devices",
 			   info.argsz, n);
-	if (r == 0)
-		r = req_copy_out(req, ioctl_arg(req) + sizeof(info), devices,
-				 n * sizeof(devices[0]));
 	return r;
 }
 
