@@ -29,6 +29,19 @@ static const struct {
 	{"/sys/devices/pci", true},
 };
 
+/* The load is the first instruction: a fault at it is one at its address. */
+__asm__(".text\n"
+	".globl path_peek, path_unreadable\n"
+	".hidden path_peek, path_unreadable\n"
+	".type path_peek, @function\n"
+	"path_peek:\n"
+	"	movzwl (%rdi), %eax\n"
+	"	ret\n"
+	"path_unreadable:\n"
+	"	xorl %eax, %eax\n"
+	"	ret\n"
+	".size path_peek, . - path_peek\n");
+
 char *path_put_number(char *p, unsigned int n)
 {
 	char digits[10];

@@ -27,6 +27,17 @@ struct shim_path {
 };
 
 /**
+ * path_peek() - The first two bytes of a path, 0 when they can't be read
+ *
+ * A path may be any pointer, a closed BAR among them, and the host says EFAULT.
+ * A call that can fail would have to be paid for by every open(); so this is a
+ * load, and trap_handler(), which is there as soon as a BAR is mapped, goes on
+ * at path_unreadable when it fails.
+ */
+uint16_t path_peek(const char *path);
+extern const char path_unreadable[];
+
+/**
  * path_maybe() - May a path lead into the tree
  *
  * False is certain for paths path_map() does not rewrite: nothing but
@@ -34,9 +45,11 @@ struct shim_path {
  */
 static inline bool path_maybe(const char *path)
 {
-	return (uintptr_t)path >= 4096 && path[0] == '/' &&
-	       (path[1] == 'd' || path[1] == 's' || path[1] == '/' ||
-		path[1] == '.');
+	uint16_t head = path_peek(path);
+	char second = (char)(head >> 8);
+
+	return (head & 0xff) == '/' && (second == 'd' || second == 's' ||
+					second == '/' || second == '.');
 }
 
 /**

@@ -14,6 +14,7 @@
  */
 #include "shim/decode.h"
 #include "shim/emulate.h"
+#include "shim/path.h"
 #include "shim/signal.h"
 #include "shim/wiped.h"
 #include "shim/xstate.h"
@@ -289,8 +290,21 @@ static __attribute__((noinline)) bool is_programs(int *sig, siginfo_t *info,
 	return forward;
 }
 
+/* A path that was no pointer: the host is to say so. */
+static bool was_path(const siginfo_t *info, ucontext_t *uc)
+{
+	greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
+
+	if (info->si_code <= 0 || *rip != (greg_t)(uintptr_t)path_peek)
+		return false;
+	*rip = (greg_t)(uintptr_t)path_unreadable;
+	return true;
+}
+
 void trap_handler(int sig, siginfo_t *info, void *context)
 {
+	if (was_path(info, context))
+		return;
 	if (concerns_us(info) && !is_programs(&sig, info, context))
 		return;
 	signal_forward(sig, info, context);
