@@ -4,9 +4,6 @@
  * power states, which every device has.
  */
 #include <linux/pci_regs.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 #include "conformance/device.h"
 
@@ -21,14 +18,7 @@ static struct vfio v;
 
 static int feature(uint32_t flags, const void *data, size_t size)
 {
-	uint8_t buf[256] = {0};
-	struct vfio_device_feature *f = (void *)buf;
-
-	f->argsz = (uint32_t)(sizeof(*f) + size);
-	f->flags = flags;
-	if (size)
-		memcpy(f->data, data, size);
-	return ioctl(v.device, VFIO_DEVICE_FEATURE, f);
+	return device_feature(v.device, flags, data, size);
 }
 
 /* Each number with each operation */
@@ -155,43 +145,14 @@ static void each_wakeup(void)
 	run(wakeup, &w, "wakeup.reserved");
 }
 
-/*
- * Low power. The kernel suspends a function some time after the ioctl; its
- * sysfs file tells, and can't be waited for. Without the file (and without a
- * driver that suspends) there is nothing to wait for.
- */
-static void wait_suspended(void)
-{
-	char path[128];
-	char text[32] = {0};
-	struct timespec now;
-	time_t end;
-
-	snprintf(path, sizeof(path),
-		 "/sys/bus/pci/devices/%s/power/runtime_status",
-		 v.function->bdf);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	end = now.tv_sec + 3;
-	while (now.tv_sec < end) {
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-		if (fd < 0)
-			return;
-		ssize_t n = read(fd, text, sizeof(text) - 1);
-
-		close(fd);
-		if (n > 0 && !strncmp(text, "suspended", 9))
-			return;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	}
-}
+/* Low power */
 
 static long enter(const char *key)
 {
 	long ret = say_step(key, feature(ENTRY | SET, NULL, 0));
 
 	if (!ret)
-		wait_suspended();
+		wait_suspended(v.function);
 	return ret;
 }
 
@@ -294,7 +255,7 @@ static void wakes(const void *arg)
 	uint32_t val = 0;
 
 	say_step("entry", feature(WAKEUP | SET, &w, sizeof(w)));
-	wait_suspended();
+	wait_suspended(v.function);
 	say("early=%ld", event_now(w.wakeup_eventfd));
 	say_step("config", pread(v.device, &val, 4, CONFIG));
 	say("events=%ld", event_wait(w.wakeup_eventfd));
@@ -312,7 +273,7 @@ static void wakes_by_exit(const void *arg)
 	struct vfio_device_low_power_entry_with_wakeup w = {event_new(), 0};
 
 	say_step("entry", feature(WAKEUP | SET, &w, sizeof(w)));
-	wait_suspended();
+	wait_suspended(v.function);
 	leave("exit");
 	say("events=%ld", event_now(w.wakeup_eventfd));
 	leave("exit");
@@ -326,7 +287,7 @@ static void wakes_twice(const void *arg)
 	say_step("with_wakeup", feature(WAKEUP | SET, &w, sizeof(w)));
 	leave("exit");
 	say_step("with_wakeup", feature(WAKEUP | SET, &w, sizeof(w)));
-	wait_suspended();
+	wait_suspended(v.function);
 	say_step("then", feature(ENTRY | SET, NULL, 0));
 	say("events=%ld", event_wait(w.wakeup_eventfd));
 	leave("exit");
@@ -340,7 +301,7 @@ static void wakes_by_touch(const void *arg)
 	uint8_t *m = bar_map(v.device, REGION(role->bar), PAGE);
 
 	say_step("entry", feature(WAKEUP | SET, &w, sizeof(w)));
-	wait_suspended();
+	wait_suspended(v.function);
 	say_touch("load", m, false);
 	say("events=%ld", event_now(w.wakeup_eventfd));
 	leave("exit");

@@ -59,6 +59,9 @@ void area_region(void);
 void area_mmap(void);
 void area_feature(void);
 void area_edu(void);
+void area_gate(void);
+void area_hotreset(void);
+void area_ioeventfd(void);
 
 /* case.c: running */
 
@@ -199,6 +202,11 @@ struct request {
 
 /** say_ioctl() - Make the call on a copy; ret, errno and what was written */
 long say_ioctl(const struct request *r, const void *arg, size_t size);
+/**
+ * sweep_plain() - From now on @fn replaces what machines differ in, in the
+ * @size first bytes that a call may have written; NULL: nothing does
+ */
+void sweep_plain(void (*fn)(void *arg, size_t size));
 /** sweep_all() - All of the following */
 void sweep_all(const struct request *r);
 /** sweep_argsz() - argsz short, exact, long, absurd: NAME.argsz.N */

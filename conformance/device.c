@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #include "conformance/device.h"
 
@@ -174,6 +175,50 @@ void device_quiet(int device)
 	val = (uint16_t)((val & ~changed) | at_open);
 	if (pwrite(device, &val, 2, CONFIG + PCI_COMMAND) != 2)
 		return;
+}
+
+/* Low power */
+
+int device_feature(int device, uint32_t flags, const void *data, size_t size)
+{
+	uint8_t buf[256] = {0};
+	struct vfio_device_feature *f = (void *)buf;
+
+	f->argsz = (uint32_t)(sizeof(*f) + size);
+	f->flags = flags;
+	if (size)
+		memcpy(f->data, data, size);
+	return ioctl(device, VFIO_DEVICE_FEATURE, f);
+}
+
+/*
+ * The kernel suspends a function some time after the ioctl; its sysfs file
+ * tells, and can't be waited for. Without the file (and without a driver that
+ * suspends) there is nothing to wait for.
+ */
+void wait_suspended(const struct function *f)
+{
+	char path[128];
+	char text[32] = {0};
+	struct timespec now;
+	time_t end;
+
+	snprintf(path, sizeof(path),
+		 "/sys/bus/pci/devices/%s/power/runtime_status", f->bdf);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	end = now.tv_sec + 3;
+	while (now.tv_sec < end) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		ssize_t n = read(fd, text, sizeof(text) - 1);
+
+		close(fd);
+		if (n > 0 && !strncmp(text, "suspended", 9))
+			return;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	}
 }
 
 int event_new(void)

@@ -28,6 +28,13 @@ uint64_t region_size(int device, uint32_t index);
 uint32_t region_flags(int device, uint32_t index);
 uint32_t irq_count(int device, uint32_t index);
 
+/* Low power */
+
+/** device_feature() - VFIO_DEVICE_FEATURE; @size bytes of @data come along */
+int device_feature(int device, uint32_t flags, const void *data, size_t size);
+/** wait_suspended() - After LOW_POWER_ENTRY: until @f is as deep as it gets */
+void wait_suspended(const struct function *f);
+
 /* Registers; as for configuration space. */
 uint32_t rd32(int device, uint64_t pos);
 void wr32(int device, uint64_t pos, uint32_t val);

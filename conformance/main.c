@@ -11,8 +11,8 @@
 #include "conformance/process.h"
 
 /*
- * In the order of the report. Gate, hot reset, iommufd, faults and live update
- * have their own files and rows when softvfio has them.
+ * In the order of the report. iommufd, faults and live update have their own
+ * files and rows when softvfio has them.
  */
 static const struct area areas[] = {
 	{"container", area_container},
@@ -32,6 +32,9 @@ static const struct area areas[] = {
 	{"mmap", area_mmap},
 	{"feature", area_feature},
 	{"edu", area_edu},
+	{"gate", area_gate},
+	{"hotreset", area_hotreset},
+	{"ioeventfd", area_ioeventfd},
 };
 
 static const struct area *area_find(const char *name)
