@@ -12,6 +12,7 @@
 #define SOFTVFIO_SHIM_PATH_H
 
 #include "shim/shim.h"
+#include "shim/signal.h"
 
 #define PATH_ROOT_MAX 1024 /* of $SOFTVFIO_DIR/root */
 #define PATH_SEEN_MAX 1024 /* of a path in the tree, as programs write it */
@@ -30,12 +31,12 @@ struct shim_path {
  * path_peek() - The first two bytes of a path, 0 when they can't be read
  *
  * A path may be any pointer, a closed BAR among them, and the host says EFAULT.
- * A call that can fail would have to be paid for by every open(); so this is a
- * load, and trap_handler(), which is there as soon as a BAR is mapped, goes on
- * at path_unreadable when it fails.
+ * This is a load, and trap_handler(), which is there as soon as a BAR is mapped,
+ * goes on at path_unreadable when it fails. Before that, path_readable() asks.
  */
 uint16_t path_peek(const char *path);
 extern const char path_unreadable[];
+bool path_readable(const char *path);
 
 /**
  * path_maybe() - May a path lead into the tree
@@ -45,7 +46,8 @@ extern const char path_unreadable[];
  */
 static inline bool path_maybe(const char *path)
 {
-	uint16_t head = path_peek(path);
+	bool good = signal_armed() || path_readable(path);
+	uint16_t head = good ? path_peek(path) : 0;
 	char second = (char)(head >> 8);
 
 	return (head & 0xff) == '/' && (second == 'd' || second == 's' ||

@@ -158,6 +158,11 @@ def test_plain_files_cannot_be_written(calls, daemon):
         assert f.read() == "0x8086\n"
 
 
+def test_a_path_may_be_any_pointer(calls):
+    bad = ["EFAULT", "EFAULT", "0 -1"]
+    assert calls(("pointers", LINK + "/vendor")) == 3 * bad + ["6 0"] + bad
+
+
 def test_links(calls):
     assert calls(("fd_links", "/dev/vfio/vfio")) == [
         "/dev/vfio/vfio " * 5 + "4"]

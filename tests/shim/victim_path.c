@@ -9,9 +9,11 @@
 #include <ftw.h>
 #include <glob.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -370,6 +372,33 @@ static void do_chdir(const char *path)
 		failed("chdir");
 }
 
+static void try_pointer(const char *path)
+{
+	struct stat st;
+
+	say_fd(open(path, O_RDONLY));
+	print_stat(stat(path, &st), &st);
+	do_access(path);
+}
+
+/* Paths that are no memory, and one that ends where memory does. */
+static void do_pointers(const char *path)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), len = strlen(path) + 1;
+	char *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || mprotect(p + page, page, PROT_NONE))
+		exit(1);
+	try_pointer((char *)page);
+	try_pointer(p + page);
+	try_pointer((char *)UINTPTR_MAX);
+	memcpy(p + page - len, path, len);
+	do_access(p + page - len);
+	p[page - 1] = '/';
+	try_pointer(p + page - 1);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(const char *path);
@@ -400,6 +429,7 @@ static const struct {
 	{"refresh", do_refresh},
 	{"patch", do_patch},
 	{"chdir", do_chdir},
+	{"pointers", do_pointers},
 };
 
 int main(int argc, char **argv)
