@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/bench/device.h"
 #include "uapi/vfio.h"
 
 #define ROUNDS 4000
@@ -41,12 +42,6 @@ static double median(size_t n)
 {
 	qsort(samples, n, sizeof(samples[0]), by_value);
 	return samples[n / 2];
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "%s: %s\n", what, strerror(errno));
-	exit(1);
 }
 
 static double bare_round_trip(void)
@@ -90,27 +85,7 @@ struct program {
 
 static void vfio_open(struct program *p, const char *bdf)
 {
-	char link[128], path[160];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group",
-		 bdf);
-	ssize_t n = readlink(path, link, sizeof(link) - 1);
-
-	if (n < 0)
-		die(path);
-	link[n] = '\0';
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(link, '/') + 1);
-
-	int group = open(path, O_RDWR);
-
-	p->container = open("/dev/vfio/vfio", O_RDWR);
-	if (group < 0 || p->container < 0 ||
-	    ioctl(group, VFIO_GROUP_SET_CONTAINER, &p->container) < 0 ||
-	    ioctl(p->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) < 0)
-		die(path);
-	p->device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
-	if (p->device < 0)
-		die(bdf);
+	p->device = device_open(bdf, &p->container);
 	p->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }

@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "uapi/vfio.h"
+#include "tests/bench/device.h"
 
 #define PAGE	4096ull
 #define SIZE	(256ull << 20)
@@ -40,12 +40,6 @@
 #define FAULTS	100u
 
 static const unsigned int crowds[] = {1, 2, 8};
-
-static void die(const char *what)
-{
-	fprintf(stderr, "bench_touch: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static double now_ns(void)
 {
@@ -130,27 +124,9 @@ static void open_bare(void)
 
 static void open_device(const char *bdf)
 {
-	char link[128], path[160];
+	int container;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group",
-		 bdf);
-	ssize_t n = readlink(path, link, sizeof(link) - 1);
-
-	if (n < 0)
-		die(path);
-	link[n] = '\0';
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(link, '/') + 1);
-
-	int group = open(path, O_RDWR);
-	int container = open("/dev/vfio/vfio", O_RDWR);
-
-	if (group < 0 || container < 0 ||
-	    ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) < 0 ||
-	    ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) < 0)
-		die(path);
-	place.fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
-	if (place.fd < 0)
-		die(bdf);
+	place.fd = device_open(bdf, &container);
 	place.mem = map(place.fd, 2ull << 40);
 }
 
