@@ -511,13 +511,11 @@ static long ask_reset(uint32_t arg)
 
 static long ask_hot_reset_info(uint32_t room)
 {
-	struct {
-		struct vfio_pci_hot_reset_info info;
-		struct vfio_pci_dependent_device devices[8];
-	} arg = {.info.argsz = sizeof(arg)};
-	long ret = ioctl(v.device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &arg);
+	uint32_t arg[3 + 8 * 2] = {sizeof(arg)};
+	const struct vfio_pci_hot_reset_info *info = (const void *)arg;
+	long ret = ioctl(v.device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, arg);
 
-	say("count=%u", arg.info.count);
+	say("count=%u", info->count);
 	return ret;
 }
 

@@ -7,6 +7,8 @@
  * edu 0 and 1 share a slot and a group; edu 2 and the others are alone.
  */
 #include <linux/pci_regs.h>
+#include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
@@ -18,15 +20,28 @@
 static struct vfio v;
 static const struct role *role;
 
-struct info {
-	struct vfio_pci_hot_reset_info head;
-	struct vfio_pci_dependent_device devices[FDS];
+/* How both structures of linux/vfio.h begin, which end in an open array. */
+struct counted {
+	uint32_t argsz;
+	uint32_t flags;
+	uint32_t count;
 };
 
+struct info {
+	struct counted head;
+	struct vfio_pci_dependent_device devices[FDS];
+};
+static_assert(offsetof(struct info, devices) ==
+		      offsetof(struct vfio_pci_hot_reset_info, devices),
+	      "vfio_pci_hot_reset_info");
+
 struct reset {
-	struct vfio_pci_hot_reset head;
+	struct counted head;
 	int32_t fds[FDS];
 };
+static_assert(offsetof(struct reset, fds) ==
+		      offsetof(struct vfio_pci_hot_reset, group_fds),
+	      "vfio_pci_hot_reset");
 
 static uint64_t bar(void)
 {

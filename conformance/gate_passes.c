@@ -43,16 +43,13 @@ static void pass_flr_af(void)
 
 static void pass_hot_reset(void)
 {
-	struct {
-		struct vfio_pci_hot_reset hot;
-		int32_t fd;
-	} arg = {{.argsz = sizeof(arg), .count = 1}, v.group};
-
+	/* argsz, flags, count, one descriptor */
+	uint32_t arg[4] = {sizeof(arg), 0, 1, (uint32_t)v.group};
 	long ret;
 
 	/* somebody who is in the middle of an access is in the way */
 	do
-		ret = ioctl(v.device, VFIO_DEVICE_PCI_HOT_RESET, &arg);
+		ret = ioctl(v.device, VFIO_DEVICE_PCI_HOT_RESET, arg);
 	while (ret && errno == EBUSY);
 	say_step("hot_reset", ret);
 }

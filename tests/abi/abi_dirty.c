@@ -13,13 +13,18 @@
 #define WORD_PAGES 64u
 #define IOVA	   (4ull << 30) /* behind the MSI window */
 
+/* vfio_iommu_type1_dirty_bitmap, _dma_unmap, and what is behind them */
 struct get {
-	struct vfio_iommu_type1_dirty_bitmap head;
+	uint32_t argsz;
+	uint32_t flags;
 	struct vfio_iommu_type1_dirty_bitmap_get get;
 };
 
 struct unmap {
-	struct vfio_iommu_type1_dma_unmap unmap;
+	uint32_t argsz;
+	uint32_t flags;
+	uint64_t iova;
+	uint64_t size;
 	struct vfio_bitmap bitmap;
 };
 
@@ -34,7 +39,8 @@ static long get_bitmap(int c, uint64_t iova, uint64_t size, void *bitmap,
 		       size_t bytes)
 {
 	struct get g = {
-		.head = {sizeof(g), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
+		.argsz = sizeof(g),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
 		.get = {iova, size, {PAGE, bytes, (uintptr_t)bitmap}},
 	};
 
@@ -45,13 +51,14 @@ static long unmap_bitmap(int c, uint64_t size, void *bitmap, size_t bytes,
 			 uint64_t *ret_size)
 {
 	struct unmap u = {
-		.unmap = {sizeof(u), VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, 0,
-			  size},
+		.argsz = sizeof(u),
+		.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+		.size = size,
 		.bitmap = {PAGE, bytes, (uintptr_t)bitmap},
 	};
 	long r = R(ioctl(c, VFIO_IOMMU_UNMAP_DMA, &u));
 
-	*ret_size = u.unmap.size;
+	*ret_size = u.size;
 	return r;
 }
 
