@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "rig.h"
 
@@ -99,7 +102,24 @@ static int run_all(const struct scenario *s, uint64_t count, uint64_t first)
 	return 0;
 }
 
-/* One runs at a time: on one core the hand-over is cheapest. */
+/* Is another scenario there? The name is ours until the process ends. */
+static bool take_core(int core)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1,
+		 "softvfio-schedules-%d", core);
+	if (bind(sock, (struct sockaddr *)&name, sizeof(name)) == 0)
+		return true;
+	close(sock);
+	return false;
+}
+
+/*
+ * One runs at a time: on one core the hand-over is cheapest, if no other
+ * scenario is there.
+ */
 static void stay_on_one_core(void)
 {
 	cpu_set_t allowed, one;
@@ -107,7 +127,7 @@ static void stay_on_one_core(void)
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
 		return;
 	for (int i = 0; i < CPU_SETSIZE; i++) {
-		if (!CPU_ISSET(i, &allowed))
+		if (!CPU_ISSET(i, &allowed) || !take_core(i))
 			continue;
 		CPU_ZERO(&one);
 		CPU_SET(i, &one);
