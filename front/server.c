@@ -174,6 +174,7 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 	req->server = s;
 	req->file = f;
 	lock_assert_none_held("request");
+	server_serves(f);
 
 	sched_point("serve");
 	int64_t result = dispatch(req);
@@ -182,6 +183,8 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 	note_refusal(s, req, result);
 	req_finish(req);
 	file_served(f);
+	server_serves(NULL);
+	server_work_done(s);
 
 	bool handover = req->fd_out >= 0;
 
@@ -205,7 +208,7 @@ static void server_serve(struct server *s, struct request *req, struct file *f)
 	else if (f->ops == &door_ops)
 		server_remove(s, f);
 	else
-		server_settle(s);
+		server_release_gone(s);
 }
 
 /* Without a descriptor to spare a connection would wait for ever: spend the
@@ -261,7 +264,7 @@ static void server_drain_inotify(struct server *s)
 
 	while (read(s->conf.machine->inotify, events, sizeof(events)) > 0)
 		;
-	server_settle(s);
+	server_release_gone(s);
 }
 
 static void server_forget_channel(struct server *s, uint64_t serial)
@@ -428,6 +431,7 @@ int server_new(const struct server_conf *conf, const char *door,
 	TAILQ_INIT(&s->table);
 	rwlock_init(&s->handover, RANK_HANDOVER, "handover");
 	mutex_init(&s->release, RANK_RELEASE, "release");
+	cond_init(&s->work_done);
 	mutex_init(&s->threads_lock, RANK_LEAF, "threads");
 	mutex_init(&s->table_lock, RANK_LEAF, "table");
 	channels_init(&s->channels);
@@ -460,6 +464,7 @@ struct server *server_free(struct server *s)
 			close(fds[i]);
 	mutex_done(&s->table_lock);
 	mutex_done(&s->threads_lock);
+	cond_done(&s->work_done);
 	mutex_done(&s->release);
 	rwlock_done(&s->handover);
 	free(s);

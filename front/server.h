@@ -58,8 +58,9 @@ struct file {
 	void *object2; /* of a device file: its group */
 	char what[FILE_WHAT_MAX];
 
-	struct mutex lock; /* the three below */
+	struct mutex lock; /* the four below */
 	bool serving;	   /* a request is being answered */
+	bool settling;	   /* and is in server_settle() */
 	bool gone;	   /* no descriptor refers to it any more */
 	uint64_t pos;	   /* of read() and write() */
 };
@@ -96,7 +97,8 @@ bool server_idle(struct server *s);
  * server_settle() - Release everything that visibly nobody holds any more, and
  * wait for releases in progress
  *
- * To be called before any answer that depends on who is alive.
+ * To be called before any answer that depends on who is alive. Waits for what
+ * the dead have asked for, but no longer than a piece of DMA may take.
  * Context: takes the release lock and what is inside; no lock held.
  */
 void server_settle(struct server *s);

@@ -17,8 +17,10 @@
  *
  * Releases run one at a time under the release lock, by whichever thread comes
  * first: the one that read the end-of-file, or one that has to know who is
- * alive (server_settle()). A file that is being served is left to the thread
- * serving it: on Linux, too, a file is not released under a running ioctl.
+ * alive (server_settle()). A file is not released under a running request, as
+ * on Linux. There a task that has ended has no request under way any more; here
+ * one may still be queued or served, so server_settle() waits until it is not,
+ * but for those that wait in server_settle() themselves.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,6 +40,7 @@
 #include "lib/sched.h"
 
 #define HANGUPS_AT_ONCE 64
+#define SETTLE_NS	2000000000 /* as long as a piece of DMA may take */
 
 void server_put(struct file *f)
 {
@@ -117,14 +120,18 @@ void server_remove(struct server *s, struct file *f)
 	server_put(f);
 }
 
-/* At its end, nothing queued before it, and nobody serving it. */
-static bool file_is_gone(struct file *f)
+/*
+ * At its end, nothing queued before it, and nobody serving it. If not, what
+ * stands in the way is work that will be done, or is waiting as we do.
+ */
+static bool file_is_gone(struct file *f, bool *ret_work)
 {
 	mutex_lock(&f->lock);
 	if (!f->gone && !f->serving)
 		f->gone = req_at_end(f->sock);
 	bool gone = f->gone && !f->serving;
 
+	*ret_work |= !gone && !f->settling;
 	mutex_unlock(&f->lock);
 	return gone;
 }
@@ -146,10 +153,10 @@ struct file **server_files(struct server *s, size_t *ret_n)
 	return files;
 }
 
-static void server_release(struct server *s, struct file *f)
+static void server_release(struct server *s, struct file *f, bool *ret_work)
 	REQUIRES(&s->release)
 {
-	if (!file_is_gone(f) || (f->ops->busy && f->ops->busy(f)))
+	if (!file_is_gone(f, ret_work) || (f->ops->busy && f->ops->busy(f)))
 		return;
 	sched_point("release");
 	if (f->ops->release)
@@ -158,7 +165,8 @@ static void server_release(struct server *s, struct file *f)
 }
 
 /* Look at some of the files that have hung up. Returns how many there were. */
-static int server_release_some(struct server *s) REQUIRES(&s->release)
+static int server_release_some(struct server *s, bool *ret_work)
+	REQUIRES(&s->release)
 {
 	struct epoll_event ev[HANGUPS_AT_ONCE];
 	sched_point("who has hung up?");
@@ -168,22 +176,79 @@ static int server_release_some(struct server *s) REQUIRES(&s->release)
 		struct file *f = server_find(s, ev[i].data.u64);
 
 		if (f)
-			server_release(s, f);
+			server_release(s, f, ret_work);
 		server_put(f);
 	}
 	return n;
 }
 
-void server_settle(struct server *s)
+/* Returns whether one of those that have hung up has work left. */
+static bool release_all(struct server *s) REQUIRES(&s->release)
+{
+	bool work = false;
+
+	/* those that are busy stay in the set, and the host shows them last */
+	for (int i = 0; i <= SERVER_FILES_MAX / HANGUPS_AT_ONCE; i++)
+		if (server_release_some(s, &work) < HANGUPS_AT_ONCE)
+			break;
+	return work;
+}
+
+static void wait_for_handover(struct server *s)
 {
 	rwlock_write(&s->handover);
 	rwlock_unwrite(&s->handover);
+}
 
+void server_release_gone(struct server *s)
+{
+	wait_for_handover(s);
 	mutex_lock(&s->release);
-	/* those that are busy stay in the set, and the host shows them last */
-	for (int i = 0; i <= SERVER_FILES_MAX / HANGUPS_AT_ONCE; i++)
-		if (server_release_some(s) < HANGUPS_AT_ONCE)
-			break;
+	release_all(s);
+	mutex_unlock(&s->release);
+}
+
+/* What this thread serves, if anything. */
+static _Thread_local struct file *served;
+
+void server_serves(struct file *f)
+{
+	served = f;
+}
+
+/* Nobody waits for a request that waits here: two would for each other. */
+static void set_settling(struct server *s, bool on) REQUIRES(&s->release)
+{
+	s->n_settling += on ? 1 : -1;
+	if (!served)
+		return;
+	mutex_lock(&served->lock);
+	served->settling = on;
+	mutex_unlock(&served->lock);
+	cond_broadcast(&s->work_done);
+}
+
+void server_settle(struct server *s)
+{
+	uint64_t deadline = clock_ns() + SETTLE_NS;
+
+	wait_for_handover(s);
+	mutex_lock(&s->release);
+	set_settling(s, true);
+	while (release_all(s) &&
+	       cond_wait_until(&s->work_done, &s->release, deadline))
+		;
+	set_settling(s, false);
+	mutex_unlock(&s->release);
+}
+
+void server_work_done(struct server *s)
+{
+	sched_point("does anybody wait?");
+	if (!atomic_load(&s->n_settling))
+		return;
+	mutex_lock(&s->release);
+	cond_broadcast(&s->work_done);
 	mutex_unlock(&s->release);
 }
 

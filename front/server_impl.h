@@ -30,6 +30,8 @@ struct server {
 
 	struct rwlock handover;	   /* read: a descriptor is being given away */
 	struct mutex release;	   /* every release */
+	struct cond work_done;	   /* with release: a request was served */
+	atomic_int n_settling;	   /* who may wait for that; set with release */
 	struct mutex threads_lock; /* the three below */
 	struct thread thread[SERVER_THREADS];
 	unsigned int n_threads;
@@ -59,6 +61,15 @@ struct file *file_new(struct server *s, const struct file_ops *ops, pid_t pid,
 
 /** server_insert() - Into the table, if the limits allow it: 0 or -errno */
 int server_insert(struct server *s, struct file *f);
+
+/** server_release_gone() - As server_settle(), without waiting for work */
+void server_release_gone(struct server *s);
+
+/** server_serves() - What the calling thread serves from now on; NULL: nothing */
+void server_serves(struct file *f);
+
+/** server_work_done() - Tell those in server_settle() that some has been done */
+void server_work_done(struct server *s);
 
 /** server_remove() - Out of the table, whose reference is dropped */
 void server_remove(struct server *s, struct file *f);

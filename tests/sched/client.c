@@ -285,6 +285,19 @@ int64_t client_write(struct client *c, int fd, uint64_t pos, const void *buf,
 	return client_ask(c, &q, &a);
 }
 
+void client_abandon(struct client *c, int fd)
+{
+	struct question q = {
+		.on = fd,
+		.op = SV_READ,
+		.call = "pread, abandoned",
+		.arg = {0, sizeof(uint32_t)},
+	};
+
+	sched_point(q.call);
+	send_question(c, &q);
+}
+
 void *client_mmap(struct client *c, int fd, uint64_t pos, size_t len,
 		  int64_t *ret_r)
 {

@@ -86,6 +86,10 @@ int64_t client_read(struct client *c, int fd, uint64_t pos, void *buf,
 int64_t client_write(struct client *c, int fd, uint64_t pos, const void *buf,
 		     size_t len);
 
+/** client_abandon() - Killed in a pread: nobody takes the answer. The client can
+ * ask nothing more on a file */
+void client_abandon(struct client *c, int fd);
+
 /** client_mmap() - The mapping, or NULL and -errno in @ret_r */
 void *client_mmap(struct client *c, int fd, uint64_t pos, size_t len,
 		  int64_t *ret_r);

@@ -28,14 +28,16 @@ static struct {
 static void let_go(unsigned int what)
 {
 	sched_point("let go");
-	if (what == GROUP)
+	if (what == GROUP) {
 		file_close(&g.held.group);
-	else if (what == DEVICE)
+	} else if (what == DEVICE) {
+		client_abandon(&g.owner, g.held.device);
 		file_close(&g.held.device);
-	else if (what == MAPPING)
+	} else if (what == MAPPING) {
 		prog_unmap(&g.prog);
-	else
+	} else {
 		file_close(&g.held.container);
+	}
 }
 
 /* Odd: somebody is at it. */
