@@ -121,9 +121,14 @@ static void ioeventfds_1_0_6(char **args)
 	memory(false);
 	signal_taken(memory_fd);
 	signal_taken(reg_fd);
+	/* taken is not yet written or dropped; once it is removed, it is */
+	ioeventfd((uint64_t)BAR2 + 64, 42, -1);
+	ioeventfd((uint64_t)IRQ_MASK, 43, -1);
 	memory(true);
 	check_holds(map + 64, 7);
 	CHECK(reg_read(vfio.device, IRQ_MASK) == 8);
+	ioeventfd((uint64_t)BAR2 + 64, 42, memory_fd);
+	ioeventfd((uint64_t)IRQ_MASK, 43, reg_fd);
 	signal_taken(memory_fd);
 	signal_taken(reg_fd);
 	while (reg_read(vfio.device, BAR2 + 64) != 42 ||
