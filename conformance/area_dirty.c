@@ -5,9 +5,9 @@
  */
 #include "conformance/type1.h"
 
-#define START 1u
-#define STOP  2u
-#define GET   4u
+#define START VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+#define STOP  VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+#define GET   VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP
 #define TOP   (0 - PAGE)
 
 static struct vfio v;
@@ -23,7 +23,7 @@ struct get {
 	uint32_t flags;
 	uint64_t iova;
 	uint64_t size;
-	struct dirty_bitmap bitmap;
+	struct vfio_bitmap bitmap;
 };
 
 static int track(uint32_t flags)
@@ -68,17 +68,9 @@ static void say_tracking(void)
 static void sweep_command(const char *name, uint32_t flags)
 {
 	const struct head arg = {sizeof(arg), flags};
-	const struct request r = {
-		.name = name,
-		.fd = &v.container,
-		.cmd = VFIO_IOMMU_DIRTY_PAGES,
-		.arg = &arg,
-		.size = sizeof(arg),
-		.min = sizeof(arg),
-		.then = say_tracking,
-	};
 
-	sweep_all(&r);
+	sweep_whole(name, &v.container, VFIO_IOMMU_DIRTY_PAGES, &arg,
+		    sizeof(arg), say_tracking);
 }
 
 /* Its bitmap is in memory that the case inherits. */

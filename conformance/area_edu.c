@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "conformance/device.h"
+#include "conformance/type1.h"
 
 enum {
 	REG_ID = 0x00,
@@ -362,17 +363,9 @@ static void msi_then_intx(const void *arg)
 
 /* DMA */
 
-static void dma_map(uint8_t *p, size_t size, uint32_t flags)
+static void map_at_iova(const uint8_t *p, size_t size, uint32_t flags)
 {
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = flags,
-		.vaddr = (uintptr_t)p,
-		.iova = IOVA,
-		.size = size,
-	};
-
-	need(ioctl(v.container, VFIO_IOMMU_MAP_DMA, &map), "MAP_DMA");
+	need(dma_map(v.container, p, IOVA, size, flags), "MAP_DMA");
 }
 
 /* Memory that has been written to, mapped. */
@@ -381,18 +374,8 @@ static uint8_t *dma_memory(size_t size, uint32_t flags)
 	uint8_t *p = anon(size);
 
 	memset(p, 0, size);
-	dma_map(p, size, flags);
+	map_at_iova(p, size, flags);
 	return p;
-}
-
-static void dma_unmap(void)
-{
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.flags = VFIO_DMA_UNMAP_FLAG_ALL,
-	};
-
-	ioctl(v.container, VFIO_IOMMU_UNMAP_DMA, &unmap);
 }
 
 static void reg64_set(uint32_t at, uint64_t val)
@@ -488,7 +471,7 @@ static void load_device(void)
 	pattern(p, MOVED);
 	if (!to_device(IOVA, MOVED))
 		need(-1, "DMA to the device");
-	dma_unmap();
+	dma_unmap_all(v.container);
 }
 
 static uint8_t *fill_memory(uint32_t flags)
@@ -527,7 +510,7 @@ static void dma_after_unmap(const void *arg)
 	say("mapped=%d", from_device(IOVA, 64));
 	say("memory=%s", holds(p, 64));
 	memset(p, FILL, PAGE);
-	dma_unmap();
+	dma_unmap_all(v.container);
 	say("unmapped=%d", from_device(IOVA, 64));
 	say("memory=%s", holds(p, 64));
 }
@@ -541,7 +524,7 @@ static void dma_read_only(const void *arg)
 	say("from_device=%d", from_device(IOVA, 64));
 	say("memory=%s", holds(p, 64));
 	say("to_device=%d", to_device(IOVA, 64));
-	dma_unmap();
+	dma_unmap_all(v.container);
 	p = dma_memory(PAGE, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
 	say("back=%d", from_device(IOVA, 64));
 	say("memory=%s", holds(p, 64));
@@ -553,10 +536,10 @@ static void dma_untouched(const void *arg)
 	uint8_t *p = anon(PAGE);
 
 	command(v.device, 0, PCI_COMMAND_MASTER);
-	dma_map(p, PAGE, VFIO_DMA_MAP_FLAG_READ);
+	map_at_iova(p, PAGE, VFIO_DMA_MAP_FLAG_READ);
 	pattern(p, 64);
 	say("to_device=%d", to_device(IOVA, 64));
-	dma_unmap();
+	dma_unmap_all(v.container);
 	p = fill_memory(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
 	say("back=%d", from_device(IOVA, 64));
 	say("memory=%s", holds(p, 64));
@@ -649,18 +632,11 @@ static void dma_memfd(const void *arg)
 	int fd = memfd(PAGE);
 	uint8_t *p = mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0);
 	uint8_t *other = mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0);
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)p,
-		.iova = IOVA,
-		.size = PAGE,
-	};
 
 	command(v.device, 0, PCI_COMMAND_MASTER);
 	load_device();
 	memset(p, FILL, PAGE);
-	need(ioctl(v.container, VFIO_IOMMU_MAP_DMA, &map), "MAP_DMA");
+	map_at_iova(p, PAGE, MAP_RW);
 	munmap(p, PAGE);
 	close(fd);
 	say("from_device=%d", from_device(IOVA, 64));
@@ -671,7 +647,7 @@ static void after(void)
 {
 	if (v.device < 0)
 		return;
-	dma_unmap();
+	dma_unmap_all(v.container);
 	device_quiet(v.device);
 }
 

@@ -34,17 +34,9 @@ static void sweep_call(const char *type)
 		.iova = PAGE,
 		.size = PAGE,
 	};
-	const struct request r = {
-		.name = type,
-		.fd = &v.container,
-		.cmd = VFIO_IOMMU_MAP_DMA,
-		.arg = &arg,
-		.size = sizeof(arg),
-		.min = sizeof(arg),
-		.then = say_state,
-	};
 
-	sweep_all(&r);
+	sweep_whole(type, &v.container, VFIO_IOMMU_MAP_DMA, &arg, sizeof(arg),
+		    say_state);
 }
 
 /* Ranges */

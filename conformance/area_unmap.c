@@ -32,17 +32,9 @@ static void sweep_call(const char *type)
 		.iova = 2 * PAGE,
 		.size = 8 * PAGE,
 	};
-	const struct request r = {
-		.name = type,
-		.fd = &v.container,
-		.cmd = VFIO_IOMMU_UNMAP_DMA,
-		.arg = &arg,
-		.size = sizeof(arg),
-		.min = sizeof(arg),
-		.then = say_state,
-	};
 
-	sweep_all(&r);
+	sweep_whole(type, &v.container, VFIO_IOMMU_UNMAP_DMA, &arg, sizeof(arg),
+		    say_state);
 }
 
 struct range {

@@ -9,18 +9,11 @@
 
 #define MAP_RW		(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
 #define MAP_VADDR	(1u << 2)
-#define UNMAP_BITMAP	(1u << 0)
+#define UNMAP_BITMAP	VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP
 #define UNMAP_ALL	VFIO_DMA_UNMAP_FLAG_ALL
 #define UNMAP_VADDR	(1u << 2)
 #define DMA_ENTRY_LIMIT 65535u
 #define INFO_SIZE	1024 /* enough for GET_INFO with its capabilities */
-
-/** struct dirty_bitmap - Behind UNMAP_DMA's and in DIRTY_PAGES's argument */
-struct dirty_bitmap {
-	uint64_t pgsize;
-	uint64_t size; /* of the bitmap, in bytes */
-	uint64_t data; /* its address */
-};
 
 /* The two types, as words in names. */
 static const struct {
@@ -36,6 +29,11 @@ int dma_map(int container, const void *vaddr, uint64_t iova, uint64_t size,
 	    uint32_t flags);
 int dma_unmap(int container, uint64_t iova, uint64_t *size, uint32_t flags);
 void dma_unmap_all(int container);
+
+/** sweep_whole() - sweep_all() of a call on @container, all of whose argument is
+ * mandatory */
+void sweep_whole(const char *name, const int *container, unsigned long cmd,
+		 const void *arg, uint32_t size, void (*then)(void));
 
 /** info_cap() - In a GET_INFO reply of up to INFO_SIZE bytes; NULL: not there */
 const void *info_cap(const void *info, uint16_t id);
