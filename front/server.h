@@ -47,6 +47,7 @@ struct file_ops {
 struct file {
 	TAILQ_ENTRY(file) link;	      /* server->table */
 	LIST_ENTRY(file) bucket_link; /* server->by_serial */
+	LIST_ENTRY(file) cookie_link; /* server->by_cookie */
 	_Atomic unsigned int refs;
 	/* immutable */
 	uint64_t serial; /* of this server, never reused */

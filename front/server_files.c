@@ -62,6 +62,11 @@ static struct file_bucket *server_bucket(struct server *s, uint64_t serial)
 	return &s->by_serial[serial % FILE_BUCKETS];
 }
 
+static struct file_bucket *cookie_bucket(struct server *s, uint64_t cookie)
+{
+	return &s->by_cookie[cookie % FILE_BUCKETS];
+}
+
 struct file *server_find(struct server *s, uint64_t serial)
 {
 	struct file *f;
@@ -85,7 +90,7 @@ struct file *server_file(struct server *s, int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
 		return NULL;
 	mutex_lock(&s->table_lock);
-	TAILQ_FOREACH (f, &s->table, link)
+	LIST_FOREACH (f, cookie_bucket(s, cookie), cookie_link)
 		if (f->cookie == cookie) {
 			file_get(f);
 			break;
@@ -112,6 +117,7 @@ void server_remove(struct server *s, struct file *f)
 	mutex_lock(&s->table_lock);
 	TAILQ_REMOVE(&s->table, f, link);
 	LIST_REMOVE(f, bucket_link);
+	LIST_REMOVE(f, cookie_link);
 	s->n_files--;
 	mutex_unlock(&s->table_lock);
 	sched_point("out of the table");
@@ -320,6 +326,7 @@ int server_insert(struct server *s, struct file *f)
 	} else {
 		TAILQ_INSERT_TAIL(&s->table, f, link);
 		LIST_INSERT_HEAD(server_bucket(s, f->serial), f, bucket_link);
+		LIST_INSERT_HEAD(cookie_bucket(s, f->cookie), f, cookie_link);
 		s->n_files++;
 	}
 	mutex_unlock(&s->table_lock);

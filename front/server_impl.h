@@ -40,6 +40,7 @@ struct server {
 	struct mutex table_lock; /* the fields up to last_serial */
 	TAILQ_HEAD(file_list, file) table;
 	struct file_bucket by_serial[FILE_BUCKETS];
+	struct file_bucket by_cookie[FILE_BUCKETS];
 	size_t n_files;
 	uint64_t last_serial;
 
