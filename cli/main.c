@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "lib/plain.h"
 
 const struct command *const commands[] = {
 	&cmd_run,  &cmd_serve,	 &cmd_ls,      &cmd_why,  &cmd_unplug,
@@ -41,8 +42,8 @@ int main(int argc, char **argv)
 	const struct command *cmd = find(argv[1]);
 
 	if (!cmd) {
-		fprintf(stderr,
-			"softvfio: no subcommand '%s'; there are: ", argv[1]);
+		fprintf(stderr, "softvfio: no subcommand '%s'; there are: ",
+			plain_text(argv[1]));
 		list(stderr);
 		return EXIT_USAGE;
 	}

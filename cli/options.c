@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "lib/plain.h"
 
 #define OPTIONS_MAX 15 /* of one subcommand, beside --help */
 #define LIST_MAX    256
+#define SAID_MAX    8192 /* what is longer is cut */
 
 static const struct cli_option help_option = {
 	'h',
@@ -20,15 +22,23 @@ static const struct cli_option help_option = {
 	"show this",
 };
 
+/* The line that says what is wrong. It quotes whatever was written. */
+static void say(const char *blank, const char *name, const char *fmt,
+		va_list ap)
+{
+	char line[SAID_MAX];
+
+	fflush(stdout);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	fprintf(stderr, "softvfio%s%s: %s\n", blank, name, plain_text(line));
+}
+
 void cli_say(const char *fmt, ...)
 {
 	va_list ap;
 
-	fflush(stdout);
 	va_start(ap, fmt);
-	fputs("softvfio: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	say("", "", fmt, ap);
 	va_end(ap);
 }
 
@@ -36,11 +46,8 @@ int cli_usage(const struct command *cmd, const char *fmt, ...)
 {
 	va_list ap;
 
-	fflush(stdout);
 	va_start(ap, fmt);
-	fprintf(stderr, "softvfio %s: ", cmd->name);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	say(" ", cmd->name, fmt, ap);
 	va_end(ap);
 	return cmd->usage_status;
 }

@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fields of JSON as text. */
-#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/text.h"
-
-static bool steers_terminal(char c)
-{
-	return (unsigned char)c < ' ' || c == 0x7f;
-}
+#include "lib/cleanup.h"
+#include "lib/plain.h"
 
 void text_print(FILE *out, const json_t *value)
 {
 	const char *s = json_string_value(value);
+	_cleanup_(freep) char *text = strdup(s ? s : "-");
 
-	for (s = s ? s : "-"; *s; s++)
-		fputc(steers_terminal(*s) ? '?' : *s, out);
+	fputs(text ? plain_text(text) : "?", out);
 }
 
 void text_print_list(const char *key, json_t *list)
 {
 	json_t *all = json_pack("{s:O}", key, list);
 
-	json_dumpf(all, stdout, JSON_INDENT(2));
+	json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 	putchar('\n');
 	json_decref(all);
 }
@@ -38,11 +35,7 @@ const char *text_field(const json_t *object, const char *key, char *field)
 			 json_integer_value(value));
 	else
 		snprintf(field, FIELD_MAX, "-");
-	for (char *c = field; *c; c++) {
-		if (steers_terminal(*c))
-			*c = '?';
-	}
-	return field;
+	return plain_text(field);
 }
 
 const char *text_program(const json_t *object, char *field)

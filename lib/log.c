@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/plain.h"
 
 enum log_level log_level = LOG_INFO;
 
@@ -34,6 +35,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
+	plain_text(line);
 	line[len++] = '\n';
 	ssize_t w = write(STDERR_FILENO, line, len);
 	(void)w;

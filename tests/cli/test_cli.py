@@ -31,6 +31,7 @@ DEADLINE = 20 * float(os.environ.get("SOFTVFIO_SLOW", "1"))  # seconds
 PYTHON = [sys.executable, "-I", "-S", "-c"]
 
 needs_stub = pytest.mark.only_if(STUBBED, "needs the stub daemon")
+needs_real = pytest.mark.only_if(not STUBBED, "needs devices")
 
 
 class Box:
@@ -217,6 +218,82 @@ def test_wrong_usage_elsewhere_is_2_and_one_line(box, args, said):
     done = box.run(*args, check=2)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+# Red, clear the screen (as a byte too), the end of a line, and what is shown.
+STEERS = b"\x1b[31m\xc2\x9b2J\x9b5m\x7f\r\x07\nx\xc3\xa9"
+SHOWN = "?[31m??2J?5m????x\u00e9"
+
+
+def text_run(box, *args, check, **env):
+    """What is said, once it is clear that it can steer no terminal."""
+    done = subprocess.run([SOFTVFIO, *args], env={**box.env, **env},
+                          stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=DEADLINE)
+    said = done.stderr.decode()  # whole characters, too
+    assert done.returncode == check, done
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", said), said
+    assert said.count("\n") == 1, said
+    return said
+
+
+@pytest.mark.parametrize("args, check", [
+    ([b"%s"], 2),
+    ([b"ls", b"--%s"], 2),
+    ([b"ls", b"%s"], 2),
+    ([b"why", b"-n", b"%s"], 2),
+    ([b"help", b"%s"], 2),
+    ([b"unplug", b"%s"], 1),
+    ([b"run", b"-d", b"%s", b"true"], 125),
+    ([b"run", b"-d", b"edu,%s=1", b"true"], 125),
+    ([b"run", b"-d", b"edu,%s=1,%s=1", b"true"], 125),
+    ([b"run", b"-d", b"edu,bdf=%s", b"true"], 125),
+    ([b"run", b"-d", b"edu,group=%s", b"true"], 125),
+    ([b"run", b"-d", b"edu,bar1=%s", b"true"], 125),
+    ([b"run", b"-d", b"edu,rom=%s", b"true"], 125),
+    ([b"run", b"-c", b"/%s", b"true"], 125),
+    ([b"run", b"--memlock=%s", b"-d", b"edu", b"true"], 125),
+    ([b"run", b"--instance", b"%s", b"true"], 125),
+    ([b"run", b"-d", b"edu", b"%s"], 127),
+])
+def test_what_is_quoted_steers_no_terminal(box, args, check):
+    said = text_run(box, *(a.replace(b"%s", STEERS) for a in args),
+                    check=check)
+    assert SHOWN in said or args[-2:] == [b"-d", b"edu"] or b"unplug" in args
+
+
+@pytest.mark.parametrize("text", [
+    b'{"devices": [{"model": "%s"}]}',
+    b'{"devices": [{"model": "edu", "%s": 1}]}',
+    b'{"devices": [{"model": "edu", "bdf": "%s"}]}',
+    b'{"devices": [{"%s',
+    b'%s',
+])
+def test_a_topology_steers_no_terminal(box, text):
+    path = box.path / "topology.json"
+    escaped = b"\\u001b[31m\xc2\x9b2J\\u0007\\n\x7f"
+    for what in STEERS, escaped:
+        path.write_bytes(text.replace(b"%s", what))
+        text_run(box, "run", "-c", str(path), "true", check=125)
+
+
+def test_the_environment_steers_no_terminal(box):
+    value = os.fsdecode(b"/no/" + STEERS)
+    assert SHOWN in text_run(box, "run", "-d", "edu", "true", check=125,
+                             SOFTVFIO_SHIM=value)
+
+
+@needs_real
+@pytest.mark.parametrize("option", ["nvme,file=", "nvme,serial=", "ram,size=",
+                                    "edu,dma_mask="])
+def test_what_a_model_quotes_steers_no_terminal(box, option):
+    said = subprocess.run([SOFTVFIO, "run", "-d", option.encode() + STEERS,
+                           "true"], env=box.env, stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=DEADLINE)
+    assert said.returncode == 125
+    text = said.stderr.decode()
+    assert SHOWN in text
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), text
 
 
 def test_missing_shim_is_125(box):
