@@ -201,12 +201,14 @@ static void server_serve(struct server *s, struct request *req, struct file *f)
 {
 	int r = file_receive(s, req, f);
 
+	bool door = f->ops == &door_ops;
+
 	if (r == 1)
 		server_answer(s, req, f);
+	else if (door && r != -EAGAIN) /* whoever sent it waits here */
+		server_remove(s, f);
 	else if (r != 0)
 		server_arm(s, EPOLL_CTL_MOD, f->sock, f->serial);
-	else if (f->ops == &door_ops)
-		server_remove(s, f);
 	else
 		server_release_gone(s);
 }

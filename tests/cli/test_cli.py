@@ -249,8 +249,6 @@ def text_run(box, *args, check, **env):
     ([b"run", b"-d", b"edu,%s=1,%s=1", b"true"], 125),
     ([b"run", b"-d", b"edu,bdf=%s", b"true"], 125),
     ([b"run", b"-d", b"edu,group=%s", b"true"], 125),
-    ([b"run", b"-d", b"edu,bar1=%s", b"true"], 125),
-    ([b"run", b"-d", b"edu,rom=%s", b"true"], 125),
     ([b"run", b"-c", b"/%s", b"true"], 125),
     ([b"run", b"--memlock=%s", b"-d", b"edu", b"true"], 125),
     ([b"run", b"--instance", b"%s", b"true"], 125),
@@ -285,7 +283,8 @@ def test_the_environment_steers_no_terminal(box):
 
 @needs_real
 @pytest.mark.parametrize("option", ["nvme,file=", "nvme,serial=", "ram,size=",
-                                    "edu,dma_mask="])
+                                    "edu,dma_mask=", "edu,bar1=",
+                                    "edu,rom="])
 def test_what_a_model_quotes_steers_no_terminal(box, option):
     said = subprocess.run([SOFTVFIO, "run", "-d", option.encode() + STEERS,
                            "true"], env=box.env, stdin=subprocess.DEVNULL,

@@ -104,6 +104,17 @@ def test_lying_requests_are_dropped_and_end_the_callers_wait(daemon):
             assert proto.ioctl(c, 100, 0).result == 0, name
 
 
+def test_lying_requests_end_a_connection_to_the_door(daemon):
+    before = daemon.fds()
+    with open("/dev/null", "rb") as null:
+        for name, raw in [*lying_requests(), ("empty", b""), ("text", b"GET")]:
+            for fds in [], [null.fileno()] * 3:
+                with proto.door(daemon.dir) as d:
+                    proto.send_with_fds(d, raw, fds)
+                    assert proto.receive(d) is None, name
+    settled_fds(daemon, before)
+
+
 def test_surplus_descriptors_are_closed(daemon):
     with container(daemon) as c:
         before = daemon.fds()
