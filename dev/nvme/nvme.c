@@ -365,6 +365,7 @@ static int nvme_init(struct sv_dev *dev)
 	struct nvme *n = sv_state(dev);
 
 	n->dev = dev;
+	n->strict = sv_option(dev, "strict");
 	n->born = nvme_clock();
 	nvme_feature_power_on(n);
 	int ret = nvme_ns_open_all(n);
@@ -407,6 +408,7 @@ static const struct sv_option nvme_options[] = {
 	{"block", "SIZE  of a block at first, 512 or 4096; 512"},
 	{"cmb", "SIZE  a Controller Memory Buffer in BAR 2"},
 	{"ro", "  refuse writes"},
+	{"strict", "  refuse what NVMe 1.4 does and most drives do not"},
 	{"threads", "N  threads that move data, 1 to 16; 1"},
 	{"serial", "TEXT  serial number, 20 characters at most"},
 	{"mn", "TEXT  model number, 40 characters at most"},

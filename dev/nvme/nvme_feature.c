@@ -143,21 +143,33 @@ void nvme_feature_reset(struct nvme *n)
 	memcpy(n->c.feature, n->saved, sizeof(n->saved));
 }
 
+/*
+ * A feature of the whole controller, NVMe 1.4 7.8: no namespace may be named to
+ * set it, and none that cannot be to get it. Drives set it all the same, for
+ * all namespaces, which is what QEMU's driver counts on when it turns the write
+ * cache off; and to get it they look at no identifier.
+ */
+static int check_ctrl_nsid(struct nvme *n, const struct nvme_cmd *cmd, bool set)
+{
+	if (nvme_ns_is_none(cmd->nsid) || (!set && !n->strict))
+		return 0;
+	int ret = nvme_ns_status(n, cmd->nsid);
+
+	if (ret || !set || !n->strict)
+		return ret;
+	return NVME_SC_NOT_PER_NS | NVME_SC_DNR;
+}
+
 /* What the namespace identifier may be depends on whose feature it is. */
 static int check_nsid(struct nvme *n, const struct feature *feature,
 		      const struct nvme_cmd *cmd)
 {
 	bool set = cmd->opcode == NVME_ADM_SET_FEATURES;
 
-	if (feature->ns)
-		return set && cmd->nsid == NVME_NSID_ALL
-			       ? 0
-			       : nvme_ns_status(n, cmd->nsid);
-	if (!set || !cmd->nsid || cmd->nsid == NVME_NSID_ALL)
-		return 0;
-	int ret = nvme_ns_status(n, cmd->nsid);
-
-	return ret ? ret : NVME_SC_NOT_PER_NS | NVME_SC_DNR;
+	if (!feature->ns)
+		return check_ctrl_nsid(n, cmd, set);
+	return set && cmd->nsid == NVME_NSID_ALL ? 0
+						 : nvme_ns_status(n, cmd->nsid);
 }
 
 /* What is common to both commands: the feature, and the slot that is meant */

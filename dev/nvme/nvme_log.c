@@ -156,11 +156,19 @@ static uint64_t log_length(const struct nvme_cmd *cmd)
 	return (dwords + 1) * sizeof(uint32_t);
 }
 
-/* All pages here are about the controller, none about a namespace. */
-static bool log_args_ok(const struct nvme_cmd *cmd, const struct log *log,
-			uint64_t off)
+/*
+ * All pages here are about the controller, none about a namespace. One that is
+ * named should not be, NVMe 1.4 5.14; drives give the controller's page.
+ */
+static bool log_nsid_ok(const struct nvme *n, const struct nvme_cmd *cmd)
 {
-	if (cmd->nsid && cmd->nsid != NVME_NSID_ALL)
+	return nvme_ns_is_none(cmd->nsid) || (cmd->ns && !n->strict);
+}
+
+static bool log_args_ok(const struct nvme *n, const struct nvme_cmd *cmd,
+			const struct log *log, uint64_t off)
+{
+	if (!log_nsid_ok(n, cmd))
 		return false;
 	return log_length(cmd) <= NVME_MAX_DATA && !(off & 3) &&
 	       off <= log->size;
@@ -183,7 +191,7 @@ int nvme_log_get(struct nvme *n, struct nvme_cmd *cmd)
 
 	if (!log)
 		return NVME_SC_LOG_PAGE | NVME_SC_DNR;
-	if (!log_args_ok(cmd, log, off))
+	if (!log_args_ok(n, cmd, log, off))
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
 	uint32_t len = nvme_min(log_length(cmd), log->size - (uint32_t)off);
 

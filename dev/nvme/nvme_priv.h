@@ -313,6 +313,7 @@ struct nvme_ctrl {
 /** struct nvme - One controller with its namespaces */
 struct nvme {
 	struct sv_dev *dev;
+	bool strict; /* no command that breaks a rule most drives let pass */
 	struct nvme_ns ns[NVME_NAMESPACES]; /* by id - 1 */
 	char serial[NVME_SERIAL_LEN + 1];
 	char model[NVME_MODEL_LEN + 1];
@@ -693,6 +694,12 @@ uint32_t nvme_ns_last_id(const struct nvme *n);
  * that could but is inactive.
  */
 int nvme_ns_status(struct nvme *n, uint32_t nsid);
+
+/** nvme_ns_is_none() - Does @nsid name no namespace in particular? */
+static inline bool nvme_ns_is_none(uint32_t nsid)
+{
+	return !nsid || nsid == NVME_NSID_ALL;
+}
 
 /* nvme_format.c */
 

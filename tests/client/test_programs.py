@@ -70,6 +70,40 @@ def test_qemu_io_reads_back_what_it_wrote(user):
     assert disk.read_bytes() == want
 
 
+@pytest.mark.parametrize("cache", ["none", "writethrough", "directsync",
+                                   "writeback", "unsafe"])
+def test_qemu_in_each_cache_mode(user, cache):
+    """none and directsync turn the write cache off, and name a namespace."""
+    need("qemu-img", "qemu-utils")
+    disk = image(user, "new.img", 8 * MIB)
+    image(user, "disk.img", 8 * MIB)
+    status, out, err = user.softvfio(
+        "run", "-d", "nvme,file=disk.img", "--", "sh", "-ec",
+        f"qemu-img convert -n -t {cache} -T {cache} -f raw -O raw new.img "
+        + NVME + ";"
+        f"qemu-img bench -t {cache} -f raw -c 500 -d 8 -s 4096 " + NVME + ";"
+        f"qemu-io -t {cache} -f raw -c 'write -P 0x5a 1M 256k' "
+        f"-c 'read -P 0x5a 1M 256k' {NVME};"
+        f"qemu-img convert -t {cache} -T {cache} -f raw -O raw " + NVME
+        + " copy.img")
+    assert status == 0, out + err
+    assert "Pattern verification failed" not in out + err
+    want = bytearray(disk.read_bytes())
+    want[MIB:MIB + 256 * 1024] = b"\x5a" * (256 * 1024)
+    assert (user.dir / "disk.img").read_bytes() == want
+    assert (user.dir / "copy.img").read_bytes() == want
+
+
+def test_qemu_hears_of_what_it_may_not_name_under_strict(user):
+    need("qemu-img", "qemu-utils")
+    args = ["--", "qemu-io", "-f", "raw", "-c", "read 0 4k"]
+    for mode, want in (("none", 1), ("writeback", 0)):
+        status, out, err = user.softvfio(
+            "run", "-d", "nvme,size=1M,strict", *args, "-t", mode, NVME)
+        assert status == want, out + err
+        assert ("Failed to configure NVMe write cache" in err) == (want == 1)
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 def test_qemu_img_bench_runs_at_depth(user, threads):
     need("qemu-img", "qemu-utils")

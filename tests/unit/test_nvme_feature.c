@@ -72,9 +72,6 @@ static void features_reject(void **state)
 			 NVME_SC_INVALID_FIELD | DNR);
 	assert_int_equal(set_feature(r, 0x09, 64), NVME_SC_INVALID_FIELD | DNR);
 	assert_int_equal(admin_status(r, .opcode = NVME_ADM_SET_FEATURES,
-				      .nsid = 1, .cdw10 = 6),
-			 NVME_SC_NOT_PER_NS | DNR);
-	assert_int_equal(admin_status(r, .opcode = NVME_ADM_SET_FEATURES,
 				      .nsid = 2, .cdw10 = 5),
 			 NVME_SC_INVALID_NS | DNR);
 }
@@ -214,6 +211,76 @@ static void namespaces_have_features_of_their_own(void **state)
 	teardown((void *[]){r});
 }
 
+/* Of the controller, and what may be written to each */
+static const struct {
+	uint32_t id;
+	uint32_t val;
+} of_ctrl[] = {
+	{0x01, 3},  {0x02, 0x20},    {0x04, 350}, {0x06, 0},
+	{0x08, 17}, {0x09, 1 << 16}, {0x0a, 1},	  {0x0b, 1},
+};
+
+#define NSIDS 5
+
+/**
+ * struct named - What commands that name a namespace come to
+ * @option: of the model
+ * @set:    status of Set Features, by identifier
+ * @get:    of Get Features
+ */
+struct named {
+	const char *option;
+	int set[NSIDS];
+	int get[NSIDS];
+};
+
+/* all, none; a namespace; an inactive one; what cannot be one */
+static const uint32_t nsids[NSIDS] = {NVME_NSID_ALL, 0, 1, 2, 99};
+
+#define NO_NS	 (NVME_SC_INVALID_NS | DNR)
+#define INACTIVE (NVME_SC_INVALID_FIELD | DNR)
+#define NOT_PER	 (NVME_SC_NOT_PER_NS | DNR)
+
+static const struct named named[] = {
+	{NULL, {0, 0, 0, INACTIVE, NO_NS}, {0}},
+	{"strict",
+	 {0, 0, NOT_PER, INACTIVE, NO_NS},
+	 {0, 0, 0, INACTIVE, NO_NS}},
+};
+
+static void check_named(struct rig *r, const struct named *want, uint32_t i,
+			uint32_t id, uint32_t val)
+{
+	uint32_t before = get_feature(r, id, 0).result;
+	int status = admin_status(r, .opcode = NVME_ADM_SET_FEATURES,
+				  .nsid = nsids[i], .cdw10 = id, .cdw11 = val);
+
+	if (status != want->set[i])
+		fail_msg("set %#x of %#x: %#x", id, nsids[i],
+			 (unsigned int)status);
+	assert_int_equal(get_feature(r, id, 0).result, status ? before : val);
+	assert_int_equal(admin_status(r, .opcode = NVME_ADM_GET_FEATURES,
+				      .nsid = nsids[i], .cdw10 = id),
+			 want->get[i]);
+	assert_int_equal(set_feature(r, id, before), 0);
+}
+
+static void a_namespace_may_be_named_unless_strict(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < sizeof(named) / sizeof(named[0]); k++) {
+		struct rig *r = rig_ready(
+			(const char *[]){"ns3=1M", named[k].option, NULL});
+
+		for (uint32_t i = 0; i < NSIDS; i++)
+			for (size_t f = 0;
+			     f < sizeof(of_ctrl) / sizeof(of_ctrl[0]); f++)
+				check_named(r, &named[k], i, of_ctrl[f].id,
+					    of_ctrl[f].val);
+		teardown((void *[]){r});
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +290,7 @@ int main(void)
 		with_ready(saved_values_outlive_a_reset),
 		with_ready(capabilities_say_what_may_be_done),
 		with_ready(both_thresholds_and_all_vectors_are_saved),
+		cmocka_unit_test(a_namespace_may_be_named_unless_strict),
 		cmocka_unit_test(namespaces_have_features_of_their_own),
 	};
 

@@ -64,9 +64,34 @@ static void log_pages_reject(void **state)
 	assert_int_equal(get_log(r, 2, MAX_DATA + 4, 0),
 			 NVME_SC_INVALID_FIELD | DNR);
 	assert_int_equal(get_log(r, 2, 512, 512), 0);
-	assert_int_equal(admin_status(r, .opcode = NVME_ADM_GET_LOG, .nsid = 1,
-				      .prp1 = BUF, .cdw10 = 127u << 16 | 2),
-			 NVME_SC_INVALID_FIELD | DNR);
+}
+
+static int get_log_of(struct rig *r, uint32_t id, uint32_t nsid)
+{
+	return admin_status(r, .opcode = NVME_ADM_GET_LOG, .nsid = nsid,
+			    .prp1 = BUF, .cdw10 = 127u << 16 | id);
+}
+
+/* All are the controller's, which is what a host that names one gets. */
+static void a_namespace_may_be_named_unless_strict(void **state)
+{
+	static const char *const options[] = {NULL, "strict"};
+	const int refused = NVME_SC_INVALID_FIELD | DNR;
+
+	(void)state;
+	for (int strict = 0; strict < 2; strict++) {
+		struct rig *r = rig_ready(
+			(const char *[]){"ns3=1M", options[strict], NULL});
+
+		for (uint32_t id = 1; id <= 5; id++) {
+			assert_int_equal(get_log_of(r, id, 1),
+					 strict ? refused : 0);
+			assert_int_equal(get_log_of(r, id, 0), 0);
+			assert_int_equal(get_log_of(r, id, 2), refused);
+			assert_int_equal(get_log_of(r, id, 99), refused);
+		}
+		teardown((void *[]){r});
+	}
 }
 
 static void changed_namespaces_are_listed_once(void **state)
@@ -162,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		with_ready(log_pages),
 		with_ready(log_pages_reject),
+		cmocka_unit_test(a_namespace_may_be_named_unless_strict),
 		with_ready(changed_namespaces_are_listed_once),
 		with_ready(effects_are_those_of_the_commands),
 		with_ready(counters_outlive_a_reset),
