@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/machine.h"
+#include "core/share.h"
 #include "daemon/conf.h"
 #include "daemon/daemon.h"
 #include "front/server.h"
@@ -249,6 +250,7 @@ int daemon_run(const struct daemon_conf *conf)
 	if (conf->verbose)
 		log_level = LOG_DEBUG;
 	raise_fd_limit();
+	share_init();
 
 	int r = check_needed();
 

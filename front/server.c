@@ -142,7 +142,8 @@ static int file_receive(struct server *s, struct request *req, struct file *f)
 }
 
 /* Keep a refusal's reason for `softvfio why`. */
-static void note_refusal(struct server *s, struct request *req, int64_t result)
+static void note_refusal(struct server *s, pid_t pid, const char *call,
+			 int64_t result)
 {
 	char reason[REFUSAL_MAX] = "";
 	int err = refusal_take(reason);
@@ -151,9 +152,8 @@ static void note_refusal(struct server *s, struct request *req, int64_t result)
 		return;
 	if (err != -result)
 		snprintf(reason, sizeof(reason), "%s", strerror(-(int)result));
-	journal_add(s->conf.journal, req->cred.pid, req->call, -(int)result,
-		    reason);
-	log_debug("pid %d: %s: %s", (int)req->cred.pid, req->call, reason);
+	journal_add(s->conf.journal, pid, call, -(int)result, reason);
+	log_debug("pid %d: %s: %s", (int)pid, call, reason);
 }
 
 /* An answer that nobody gets is nobody's problem; only on a channel somebody
@@ -180,7 +180,7 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 	int64_t result = dispatch(req);
 
 	sched_point("served");
-	note_refusal(s, req, result);
+	note_refusal(s, req->cred.pid, req->call, result);
 	req_finish(req);
 	file_served(f);
 	server_serves(NULL);
@@ -254,10 +254,15 @@ static void server_accept(struct server *s)
 		return;
 	}
 	f->sock = fd;
-	if (server_insert(s, f) < 0)
-		server_put(f);
-	else
+
+	int r = server_insert(s, f);
+
+	if (r == 0) {
 		server_arm(s, EPOLL_CTL_ADD, fd, f->serial);
+		return;
+	}
+	note_refusal(s, f->pid, "connect", r);
+	server_put(f);
 }
 
 static void server_drain_inotify(struct server *s)

@@ -13,14 +13,13 @@
 #include <sys/types.h>
 
 #include "core/machine.h"
+#include "core/share.h"
 #include "front/journal.h"
 #include "front/request.h"
 #include "lib/lock.h"
 
-#define SERVER_THREADS	     8	   /* started as they are needed */
-#define SERVER_FILES_MAX     16384 /* open files in all: ENFILE */
-#define SERVER_FILES_PER_PID 4096  /* of one process: EMFILE */
-#define FILE_WHAT_MAX	     80
+#define SERVER_THREADS 8 /* started as they are needed */
+#define FILE_WHAT_MAX  80
 
 struct file;
 
@@ -58,6 +57,7 @@ struct file {
 	void *object;  /* container, group, or machine_dev */
 	void *object2; /* of a device file: its group */
 	char what[FILE_WHAT_MAX];
+	struct share share; /* while it is in the table */
 
 	struct mutex lock; /* the four below */
 	bool serving;	   /* a request is being answered */
@@ -110,8 +110,8 @@ void server_settle(struct server *s);
  *
  * On failure the caller still owns @object.
  *
- * Return: 0; -EMFILE too many files of one process; -ENFILE too many in all;
- * -ENOMEM.
+ * Return: 0; -EMFILE too many files of one process; -ENFILE too many in all
+ * (SHARE_FILES); -ENOMEM.
  */
 int server_open(struct request *req, const struct file_ops *ops, void *object,
 		void *object2, const char *what, bool cloexec);

@@ -120,6 +120,7 @@ void server_remove(struct server *s, struct file *f)
 	LIST_REMOVE(f, cookie_link);
 	s->n_files--;
 	mutex_unlock(&s->table_lock);
+	share_give(&f->share);
 	sched_point("out of the table");
 	epoll_ctl(s->epfd, EPOLL_CTL_DEL, f->sock, NULL);
 	epoll_ctl(s->hangups, EPOLL_CTL_DEL, f->sock, NULL);
@@ -194,7 +195,9 @@ static bool release_all(struct server *s) REQUIRES(&s->release)
 	bool work = false;
 
 	/* those that are busy stay in the set, and the host shows them last */
-	for (int i = 0; i <= SERVER_FILES_MAX / HANGUPS_AT_ONCE; i++)
+	size_t rounds = share_limit(SHARE_FILES)->all / HANGUPS_AT_ONCE + 1;
+
+	for (size_t i = 0; i < rounds; i++)
 		if (server_release_some(s, &work) < HANGUPS_AT_ONCE)
 			break;
 	return work;
@@ -311,26 +314,18 @@ static int file_pair(struct server *s, struct file *f, int *ret_fd)
 
 int server_insert(struct server *s, struct file *f)
 {
-	struct file *other;
-	size_t of_pid = 0;
-	int r = 0;
+	enum share_kind kind = f->ops == &door_ops ? SHARE_DOORS : SHARE_FILES;
+	int r = share_take(&f->share, kind, f->pid, 1);
 
+	if (r < 0)
+		return r;
 	mutex_lock(&s->table_lock);
-	TAILQ_FOREACH (other, &s->table, link)
-		of_pid += other->pid == f->pid && other->ops != &door_ops;
-	if (s->n_files >= SERVER_FILES_MAX) {
-		r = refuse(ENFILE, "more than %d open files", SERVER_FILES_MAX);
-	} else if (of_pid >= SERVER_FILES_PER_PID && f->ops != &door_ops) {
-		r = refuse(EMFILE, "more than %d open files of process %d",
-			   SERVER_FILES_PER_PID, (int)f->pid);
-	} else {
-		TAILQ_INSERT_TAIL(&s->table, f, link);
-		LIST_INSERT_HEAD(server_bucket(s, f->serial), f, bucket_link);
-		LIST_INSERT_HEAD(cookie_bucket(s, f->cookie), f, cookie_link);
-		s->n_files++;
-	}
+	TAILQ_INSERT_TAIL(&s->table, f, link);
+	LIST_INSERT_HEAD(server_bucket(s, f->serial), f, bucket_link);
+	LIST_INSERT_HEAD(cookie_bucket(s, f->cookie), f, cookie_link);
+	s->n_files++;
 	mutex_unlock(&s->table_lock);
-	return r;
+	return 0;
 }
 
 uint64_t server_serial(struct server *s)

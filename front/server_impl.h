@@ -60,7 +60,8 @@ int server_pass_credentials(int sock);
 struct file *file_new(struct server *s, const struct file_ops *ops, pid_t pid,
 		      const char *what);
 
-/** server_insert() - Into the table, if the limits allow it: 0 or -errno */
+/** server_insert() - Into the table. Return: 0, or as share_take() of
+ * SHARE_FILES or SHARE_DOORS */
 int server_insert(struct server *s, struct file *f);
 
 /** server_release_gone() - As server_settle(), without waiting for work */
