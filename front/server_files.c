@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <linux/sockios.h>
@@ -40,6 +41,7 @@
 #include "lib/sched.h"
 
 #define HANGUPS_AT_ONCE 64
+#define NAME_TRIES	16	   /* then open() is EADDRINUSE */
 #define SETTLE_NS	2000000000 /* as long as a piece of DMA may take */
 
 void server_put(struct file *f)
@@ -261,21 +263,37 @@ void server_work_done(struct server *s)
 	mutex_unlock(&s->release);
 }
 
-/* Bind our end to a name that tells the other end's holder what it has. */
-static int bind_name(struct server *s, int sock, uint64_t serial,
-		     const char *what)
+static int bind_once(struct server *s, int sock, const char *what)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	unsigned long long nonce;
+
+	if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+		return -errno;
+
 	int n = snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1,
-			 SV_NAME_PREFIX "%016llx/%llx/%s",
-			 (unsigned long long)s->conf.machine->instance,
-			 (unsigned long long)serial, what);
+			 SV_NAME_PREFIX "%016llx/%016llx/%s",
+			 (unsigned long long)s->conf.machine->instance, nonce,
+			 what);
 	size_t len = offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n;
 
 	if (len > sizeof(sun))
 		len = sizeof(sun);
 	return bind(sock, (struct sockaddr *)&sun, (socklen_t)len) < 0 ? -errno
 								       : 0;
+}
+
+/*
+ * Bind our end to a name that tells the other end's holder what it has. Names
+ * are the whole host's, and anybody may take one: so nobody can know the next.
+ */
+static int bind_name(struct server *s, int sock, const char *what)
+{
+	int r = -EADDRINUSE;
+
+	for (int i = 0; i < NAME_TRIES && r == -EADDRINUSE; i++)
+		r = bind_once(s, sock, what);
+	return r;
 }
 
 int server_pass_credentials(int sock)
@@ -299,7 +317,7 @@ static int file_pair(struct server *s, struct file *f, int *ret_fd)
 	f->sock = sv[0];
 
 	_cleanup_(closep) int fd = sv[1];
-	int r = bind_name(s, sv[0], f->serial, f->what);
+	int r = bind_name(s, sv[0], f->what);
 
 	if (r == 0)
 		r = server_pass_credentials(sv[0]);

@@ -51,7 +51,7 @@
 /*
  * The daemon's end of every VFIO file is bound to an abstract name that says
  * what it is, for getpeername() in the shim:
- *   \0softvfio/<instance id, 16 hex>/<serial, hex>/<what>
+ *   \0softvfio/<instance id, 16 hex>/<random, 16 hex>/<what>
  * where <what> is the path readlink(/proc/self/fd/N) shows on Linux:
  * "/dev/vfio/vfio", "/dev/vfio/12", "anon_inode:[vfio-device]", or a file in
  * /sys.

@@ -71,6 +71,39 @@ def test_an_empty_message_is_not_a_close(daemon):
         assert proto.open_path(daemon.dir, "/dev/vfio/1")[0] == -errno.EBUSY
 
 
+SQUATTED = 200
+
+
+def test_nobody_can_take_the_names_of_files_to_come(daemon):
+    with container(daemon) as c:
+        prefix, instance, number, what = c.getpeername().split(b"/", 3)
+    first = int(number, 16)
+    squatters = []
+    try:
+        for n in range(first + 1, first + 1 + SQUATTED):
+            for form in (b"%x", b"%016x"):
+                s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                squatters.append(s)
+                try:
+                    s.bind(b"/".join([prefix, instance, form % (
+                        n & (1 << 64) - 1), what]))
+                except OSError as e:    # both forms may be one
+                    assert e.errno == errno.EADDRINUSE
+        for _ in range(20):
+            container(daemon).close()
+    finally:
+        for s in squatters:
+            s.close()
+
+
+def test_names_do_not_follow_one_another(daemon):
+    files = [container(daemon) for _ in range(20)]
+    numbers = sorted(int(f.getpeername().split(b"/")[2], 16) for f in files)
+    for f in files:
+        f.close()
+    assert min(b - a for a, b in zip(numbers, numbers[1:])) > 1 << 20
+
+
 def lying_requests():
     good = proto.request(proto.IOCTL, (proto.VFIO | 100,), [(1, 8, b"12345678")])
     yield "truncated head", good[:87]
