@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The table of kept reply sockets: front/channel.h. */
+/* The table of channels: front/channel.h. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "front/channel.h"
+#include "lib/thread.h"
 
 void channels_init(struct channels *cs)
 {
@@ -12,6 +13,7 @@ void channels_init(struct channels *cs)
 	for (size_t i = 0; i < CHANNEL_BUCKETS; i++)
 		LIST_INIT(&cs->bucket[i]);
 	cs->n = 0;
+	atomic_init(&cs->n_pending, 0);
 }
 
 void channels_done(struct channels *cs)
@@ -134,17 +136,66 @@ struct channel *channel_keep(struct channels *cs, const struct sv_request *head,
 	return NULL;
 }
 
+static void set_pending(struct channels *cs, struct channel *c, uint64_t since)
+{
+	cs->n_pending += !!since - !!c->pending;
+	c->pending = since;
+}
+
+void channel_pending(struct channels *cs, struct channel *c, bool pending)
+{
+	mutex_lock(&cs->lock);
+	if (c->listed)
+		set_pending(cs, c, pending ? clock_ns() : 0);
+	mutex_unlock(&cs->lock);
+}
+
+static bool unlist(struct channels *cs, struct channel *c)
+{
+	if (!c->listed)
+		return false;
+	LIST_REMOVE(c, link);
+	c->listed = false;
+	cs->n--;
+	set_pending(cs, c, 0);
+	return true;
+}
+
 void channel_drop(struct channels *cs, struct channel *c)
 {
 	mutex_lock(&cs->lock);
-	bool listed = c->listed;
+	bool listed = unlist(cs, c);
 
-	if (listed) {
-		LIST_REMOVE(c, link);
-		c->listed = false;
-		cs->n--;
-	}
 	mutex_unlock(&cs->lock);
 	if (listed)
+		channel_put(c);
+}
+
+/* One that expired before @until, with the table's reference; or NULL. */
+static struct channel *take_expired(struct channels *cs, uint64_t until)
+{
+	struct channel *c = NULL;
+
+	mutex_lock(&cs->lock);
+	for (size_t i = 0; i < CHANNEL_BUCKETS && !c; i++)
+		LIST_FOREACH (c, &cs->bucket[i], link)
+			if (c->pending && c->pending < until)
+				break;
+	if (c)
+		unlist(cs, c);
+	mutex_unlock(&cs->lock);
+	return c;
+}
+
+void channels_expire(struct channels *cs)
+{
+	struct channel *c;
+
+	if (!atomic_load(&cs->n_pending))
+		return;
+
+	uint64_t until = clock_ns() - CHANNEL_PENDING_NS;
+
+	while ((c = take_expired(cs, until)))
 		channel_put(c);
 }

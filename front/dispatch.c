@@ -251,17 +251,25 @@ static int64_t op_access(struct request *req)
 	return arg[2] ? 0 : req_out(req, &val, sizeof(val));
 }
 
+/* The channel that it asks for is made whatever the operation is. */
+static int64_t op_channel(struct request *req)
+{
+	req->call = "channel";
+	return 0;
+}
+
 struct op_row {
 	int64_t (*fn)(struct request *req);
 	bool on_door;
 };
 
 static const struct op_row op_rows[SV_OP_END] = {
-	[SV_OPEN] = {op_open, true},	[SV_STAT] = {op_stat, true},
-	[SV_FAULT] = {op_fault, true},	[SV_ACCESS] = {op_access, true},
-	[SV_CONTROL] = {control, true}, [SV_FSTAT] = {op_fstat, false},
-	[SV_IOCTL] = {op_ioctl, false}, [SV_READ] = {op_read, false},
-	[SV_WRITE] = {op_write, false}, [SV_MMAP] = {op_mmap, false},
+	[SV_OPEN] = {op_open, true},	    [SV_STAT] = {op_stat, true},
+	[SV_FAULT] = {op_fault, true},	    [SV_ACCESS] = {op_access, true},
+	[SV_CONTROL] = {control, true},	    [SV_FSTAT] = {op_fstat, false},
+	[SV_IOCTL] = {op_ioctl, false},	    [SV_READ] = {op_read, false},
+	[SV_WRITE] = {op_write, false},	    [SV_MMAP] = {op_mmap, false},
+	[SV_CHANNEL] = {op_channel, false},
 };
 
 int64_t dispatch(struct request *req)

@@ -107,11 +107,11 @@ bool req_at_end(int sock)
 	       !msg.msg_controllen;
 }
 
-static bool take_parts(struct request *req)
+static bool take_parts(struct request *req, int sock)
 {
 	for (unsigned int i = 0; i < req->hdr.n_parts; i++) {
 		struct sv_part part;
-		ssize_t n = take_message(req, req->reply, &part, sizeof(part));
+		ssize_t n = take_message(req, sock, &part, sizeof(part));
 
 		if (n < (ssize_t)sizeof(part) || part.magic != SV_MAGIC ||
 		    part.seq != req->hdr.seq ||
@@ -158,11 +158,11 @@ static void req_reset(struct request *req)
 	req->hdr.channel = 0;
 	req->reply = -1;
 	req->reply_owned = false;
-	req->channel = NULL;
+	req->channel = req->made = NULL;
 	req->n_fds = req->n_bytes = 0;
 	req->next_fdref = 0;
 	req->flags = 0;
-	req->fd_out = -1;
+	req->fd_out = req->channel_fd = -1;
 	req->n_copies = req->n_out = req->n_needs = req->n_need_fds = 0;
 	req->need_mark = 0;
 	req->call = "request";
@@ -180,7 +180,7 @@ static bool take_reply_socket(struct request *req)
 	return true;
 }
 
-static int req_drop(struct request *req)
+int req_drop(struct request *req)
 {
 	req_finish(req);
 	if (req->reply_owned)
@@ -193,11 +193,13 @@ bool req_on_channel(const struct request *req)
 	return req->hdr.channel && !(req->hdr.flags & SV_REQ_KEEP);
 }
 
-static bool head_is_sane(const struct sv_request *h, bool own_line)
+static bool head_is_sane(const struct request *req, bool own_line)
 {
+	const struct sv_request *h = &req->hdr;
+
 	if (h->op == 0 || h->op >= SV_OP_END || h->n_parts > SV_PARTS_MAX)
 		return false;
-	return !h->n_parts || !(own_line || h->channel);
+	return !h->n_parts || (!own_line && req_on_channel(req));
 }
 
 /* @n: bytes of the message whose head is in req->hdr */
@@ -211,12 +213,15 @@ static int take_apart(struct request *req, int sock, size_t n, bool own_line)
 		req->reply = sock;
 	else if (!req_on_channel(req) && !take_reply_socket(req))
 		return req_drop(req);
-	if (!whole || !head_is_sane(&req->hdr, own_line))
+	if (!whole || !head_is_sane(req, own_line))
 		return req_drop(req);
 	req->n_bytes = n - sizeof(req->hdr);
-	if (!take_parts(req) || !find_sections(req))
-		return req_drop(req);
 	return 1;
+}
+
+int req_complete(struct request *req, int parts)
+{
+	return take_parts(req, parts) && find_sections(req) ? 1 : req_drop(req);
 }
 
 int req_receive(struct request *req, int sock, bool own_line)
@@ -448,25 +453,44 @@ void req_send_fd(struct request *req, int fd, bool as_result, bool cloexec)
 		     (cloexec ? SV_REPLY_CLOEXEC : 0);
 }
 
-static void attach_fd(struct msghdr *msg, char *control, size_t size, int fd)
+#define REPLY_FDS_MAX 2
+
+/* The result goes first: it is to have the lowest number that is free. */
+static unsigned int reply_fds(const struct request *req, int fds[REPLY_FDS_MAX])
 {
-	memset(control, 0, size);
+	unsigned int n = 0;
+
+	if (req->fd_out >= 0)
+		fds[n++] = req->fd_out;
+	if (req->channel_fd >= 0)
+		fds[n++] = req->channel_fd;
+	return n;
+}
+
+static void attach_fds(struct msghdr *msg, char *control, const int *fds,
+		       unsigned int n)
+{
+	if (!n)
+		return;
+	memset(control, 0, CMSG_SPACE(n * sizeof(int)));
 	msg->msg_control = control;
-	msg->msg_controllen = CMSG_SPACE(sizeof(int));
+	msg->msg_controllen = CMSG_SPACE(n * sizeof(int));
 
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
 
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	c->cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, n * sizeof(int));
 }
 
 static int send_reply(struct request *req, struct sv_reply *reply,
 		      const void *table, size_t table_len, const void *data,
 		      size_t data_len)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	_Alignas(struct cmsghdr) char
+		control[CMSG_SPACE(REPLY_FDS_MAX * sizeof(int))];
+	int fds[REPLY_FDS_MAX];
 	struct iovec iov[] = {
 		{reply, sizeof(*reply)},
 		{(void *)(uintptr_t)table, table_len},
@@ -474,16 +498,16 @@ static int send_reply(struct request *req, struct sv_reply *reply,
 	};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
 
-	if (req->fd_out >= 0)
-		attach_fd(&msg, control, sizeof(control), req->fd_out);
+	reply->n_fds = reply_fds(req, fds);
+	attach_fds(&msg, control, fds, reply->n_fds);
 
 	ssize_t n = sendmsg(req->reply, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	int r = n < 0 ? -errno : 0;
 
 	sched_point("sent");
-	if (req->fd_out >= 0)
-		close(req->fd_out);
-	req->fd_out = -1;
+	for (unsigned int i = 0; i < reply->n_fds; i++)
+		close(fds[i]);
+	req->fd_out = req->channel_fd = -1;
 	if (req->reply_owned)
 		close(req->reply);
 	return r;
@@ -500,7 +524,7 @@ int req_reply(struct request *req, int64_t result)
 		.flags = req->flags,
 	};
 
-	if (req->channel && req->hdr.flags & SV_REQ_KEEP)
+	if (req->made)
 		reply.flags |= SV_REPLY_KEPT;
 
 	if (result == -ERESTART) {

@@ -36,6 +36,7 @@ struct request {
 	int reply;		 /* where the answer goes, -1 = unknown */
 	bool reply_owned;	 /* and whether that is ours to close */
 	struct channel *channel; /* or whether it is this one's; a reference */
+	struct channel *made;	 /* asked for by this request; a reference */
 	int fds[REQ_FDS_MAX];
 	size_t n_fds;
 	_Alignas(8) uint8_t bytes[REQ_BYTES_MAX];
@@ -49,7 +50,8 @@ struct request {
 
 	/* the answer */
 	uint32_t flags;
-	int fd_out; /* sent along and closed; -1 = none */
+	int fd_out;	/* sent along and closed; -1 = none */
+	int channel_fd; /* likewise: the program's end of @made */
 	struct sv_copy copy[SV_COPIES_MAX];
 	size_t n_copies;
 	uint8_t out[SV_MSG_MAX];
@@ -62,20 +64,33 @@ struct request {
 };
 
 /**
- * req_receive() - Take one request off a socket, without waiting
- * @sock:     a file's socket, or a connection to the door
+ * req_receive() - Take the head of a request off a socket, without waiting
+ * @sock:     a file's socket, or a connection to the door; nobody else may
+ *	      have this end
  * @own_line: the answer goes back on @sock (the door); else on the first
  *	      descriptor that comes along, or on a channel, which the caller
  *	      has to find
  *
- * What is no request (no magic, wrong sizes, missing parts, too many
- * descriptors) is dropped with everything it carried.
+ * What is no request (no magic, wrong sizes, too many descriptors) is dropped
+ * with everything it carried.
  *
- * Return: 1 a request is there; 0 the peer has gone; -EAGAIN nothing (more)
- * to take; -EBADMSG something was dropped, and if it named a channel,
- * req->hdr.channel says which.
+ * Return: 1 a request is there, for req_complete(); 0 the peer has gone;
+ * -EAGAIN nothing (more) to take; -EBADMSG something was dropped, and if it
+ * named a channel, req->hdr.channel says which.
  */
 int req_receive(struct request *req, int sock, bool own_line);
+
+/**
+ * req_complete() - Take the parts, if there are any, and find the sections
+ * @parts: our end of the request's channel; -1 = it has none
+ *
+ * Return: 1; -EBADMSG it makes no sense, or a part is missing: dropped with
+ * everything it carried.
+ */
+int req_complete(struct request *req, int parts);
+
+/** req_drop() - Close all that it carried, unanswered. Return: -EBADMSG */
+int req_drop(struct request *req);
 
 /** req_on_channel() - Is the answer to go to a channel kept before? */
 bool req_on_channel(const struct request *req);

@@ -10,8 +10,9 @@
  * sent, the program waits for when both share a core.
  *
  * A channel (front/channel.h) lives until its other end is closed. It is
- * dropped before that when a request that named it made no sense, and shut down
- * when an answer did not go out: the end-of-file ends the program's wait.
+ * dropped before that when a request that named it made no sense or something
+ * lies in it that no head asks for, and shut down when an answer did not go
+ * out: the end-of-file ends the program's wait.
  *
  * Which files there are and who is alive: server_files.c.
  */
@@ -57,47 +58,97 @@ static void file_served(struct file *f)
 	mutex_unlock(&f->lock);
 }
 
-/* Only what can neither block us nor be watched in vain. */
-static bool is_reply_socket(int fd)
+static bool is_our_file(struct server *s, int fd)
+{
+	struct file *f = server_file(s, fd);
+
+	server_put(f);
+	return f;
+}
+
+/* Only what cannot block us, and no file of ours, which would answer itself. */
+static bool is_reply_socket(struct server *s, int fd)
 {
 	int domain = 0, type = 0;
 	socklen_t len = sizeof(int);
 
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
 	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	       domain == AF_UNIX && type == SOCK_SEQPACKET;
+	       domain == AF_UNIX && type == SOCK_SEQPACKET &&
+	       !is_our_file(s, fd);
+}
+
+/* @events: EPOLLIN, or 0 for the hang-up alone. Return: 0 or -errno */
+static int watch_channel(struct server *s, const struct channel *c, int op,
+			 uint32_t events)
+{
+	struct epoll_event ev = {
+		.events = events | EPOLLONESHOT,
+		.data.u64 = c->serial | TAG_CHANNEL,
+	};
+
+	return epoll_ctl(s->epfd, op, c->sock, &ev) < 0 ? -errno : 0;
+}
+
+static void forget_channel(struct server *s, struct channel *c)
+{
+	channel_drop(&s->channels, c);
+	channel_put(c);
+}
+
+/* Consumes @sock. NULL when there is no room for one more. */
+static struct channel *new_channel(struct server *s, struct request *req,
+				   int sock)
+{
+	struct channel *c = channel_keep(&s->channels, &req->hdr, req->cred.pid,
+					 server_serial(s), sock);
+
+	if (!c) {
+		close(sock);
+		return NULL;
+	}
+	sched_point("channel kept");
+	if (watch_channel(s, c, EPOLL_CTL_ADD, EPOLLIN) == 0)
+		return c;
+	forget_channel(s, c);
+	return NULL;
 }
 
 /* Where there is no room for one more, the answer goes out all the same. */
-static void server_keep_channel(struct server *s, struct request *req)
+static void server_make_channel(struct server *s, struct request *req)
 {
-	struct epoll_event ev = {.events = EPOLLONESHOT};
+	int pair[2];
 
-	if (!is_reply_socket(req->reply))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return;
-	req->channel = channel_keep(&s->channels, &req->hdr, req->cred.pid,
-				    server_serial(s), req->reply);
-	if (!req->channel)
-		return;
-	req->reply_owned = false;
-	sched_point("channel kept");
-	ev.data.u64 = req->channel->serial | TAG_CHANNEL; /* hang-ups only */
-	if (epoll_ctl(s->epfd, EPOLL_CTL_ADD, req->reply, &ev) < 0)
-		channel_drop(&s->channels, req->channel);
+	req->made = new_channel(s, req, pair[0]);
+	if (req->made)
+		req->channel_fd = pair[1];
+	else
+		close(pair[1]);
 }
 
-/* False: it names a channel there is not. */
-static bool server_find_channel(struct server *s, struct request *req)
+/* Where is the answer to go? False: it does not say, or nowhere we would. */
+static bool server_find_reply(struct server *s, struct request *req)
 {
-	if (!req_on_channel(req)) {
-		if (req->hdr.channel)
-			server_keep_channel(s, req);
-		return true;
-	}
+	if (!req_on_channel(req))
+		return is_reply_socket(s, req->reply);
 	req->channel = channel_find(&s->channels, &req->hdr);
 	if (req->channel)
 		req->reply = req->channel->sock;
 	return req->channel;
+}
+
+static int server_take_parts(struct server *s, struct request *req)
+{
+	struct channel *c = req->channel;
+	int r = req_complete(req, c ? c->sock : -1);
+
+	if (r == 1 && req->hdr.n_parts) {
+		channel_pending(&s->channels, c, false);
+		watch_channel(s, c, EPOLL_CTL_MOD, EPOLLIN);
+	}
+	return r;
 }
 
 static void server_drop_named(struct server *s, const struct request *req)
@@ -111,17 +162,19 @@ static void server_drop_named(struct server *s, const struct request *req)
 	channel_put(c);
 }
 
-/* A request on a file, which is being served: where does the answer go? */
-static int file_request(struct server *s, struct request *req, struct file *f,
-			int r)
+/* The rest of a request: its parts, and where the answer goes. */
+static int server_complete(struct server *s, struct request *req)
 {
-	if (r == -EBADMSG)
-		server_drop_named(s, req);
-	if (r != 1 || server_find_channel(s, req))
-		return r;
-	req_finish(req);
-	file_served(f);
-	return -EBADMSG;
+	if (!server_find_reply(s, req))
+		return req_drop(req);
+
+	int r = server_take_parts(s, req);
+
+	if (r == 1 && req->hdr.flags & SV_REQ_KEEP && !req->channel)
+		server_make_channel(s, req);
+	if (r != 1)
+		channel_put(req->channel);
+	return r;
 }
 
 /* The table's reference keeps @f; a caller with a request in hand has one. */
@@ -138,7 +191,14 @@ static int file_receive(struct server *s, struct request *req, struct file *f)
 	/* sent before we had asked for credentials: who connected, then */
 	if (!req->cred.pid)
 		req->cred.pid = f->pid;
-	return own_line ? r : file_request(s, req, f, r);
+	if (r == 1) {
+		r = own_line ? req_complete(req, -1) : server_complete(s, req);
+		if (r != 1)
+			file_served(f);
+	}
+	if (r == -EBADMSG && !own_line)
+		server_drop_named(s, req);
+	return r;
 }
 
 /* Keep a refusal's reason for `softvfio why`. */
@@ -158,14 +218,17 @@ static void note_refusal(struct server *s, pid_t pid, const char *call,
 
 /* An answer that nobody gets is nobody's problem; only on a channel somebody
  * may go on waiting. */
-static void server_reply(struct request *req, int64_t result)
+static void server_reply(struct server *s, struct request *req, int64_t result)
 {
 	int r = req_reply(req, result);
 
 	sched_point("answered");
 	if (r < 0 && req->channel)
 		shutdown(req->channel->sock, SHUT_WR);
+	if (r < 0 && req->made)
+		channel_drop(&s->channels, req->made);
 	channel_put(req->channel);
+	channel_put(req->made);
 }
 
 static void NO_TSA server_answer(struct server *s, struct request *req,
@@ -192,7 +255,7 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 		rwlock_read(&s->handover);
 	server_arm(s, EPOLL_CTL_MOD, f->sock, f->serial);
 	sched_point("answer");
-	server_reply(req, result);
+	server_reply(s, req, result);
 	if (handover)
 		rwlock_unread(&s->handover);
 }
@@ -274,17 +337,28 @@ static void server_drain_inotify(struct server *s)
 	server_release_gone(s);
 }
 
-static void server_forget_channel(struct server *s, uint64_t serial)
+/* It was closed, or something came that a head is going to ask for. */
+static void server_channel_event(struct server *s, uint64_t serial,
+				 uint32_t events)
 {
 	struct channel *c = channel_find_serial(&s->channels, serial);
 
-	if (c)
-		channel_drop(&s->channels, c);
+	if (!c)
+		return;
+	if (events & EPOLLHUP) {
+		forget_channel(s, c);
+		return;
+	}
+	channel_pending(&s->channels, c, true);
+	watch_channel(s, c, EPOLL_CTL_MOD, 0);
 	channel_put(c);
 }
 
-static void server_event(struct server *s, struct request *req, uint64_t tag)
+static void server_event(struct server *s, struct request *req,
+			 const struct epoll_event *ev)
 {
+	uint64_t tag = ev->data.u64;
+
 	if (tag == TAG_DOOR) {
 		server_accept(s);
 		server_arm(s, EPOLL_CTL_MOD, s->door, TAG_DOOR);
@@ -293,7 +367,7 @@ static void server_event(struct server *s, struct request *req, uint64_t tag)
 		server_arm(s, EPOLL_CTL_MOD, s->conf.machine->inotify,
 			   TAG_INOTIFY);
 	} else if (tag & TAG_CHANNEL) {
-		server_forget_channel(s, tag & ~TAG_CHANNEL);
+		server_channel_event(s, tag & ~TAG_CHANNEL, ev->events);
 	} else {
 		struct file *f = server_find(s, tag);
 
@@ -319,7 +393,7 @@ static void *server_main(void *arg)
 			break;
 		if (atomic_fetch_sub(&s->n_idle, 1) == 1)
 			server_add_thread(s);
-		server_event(s, req, ev.data.u64);
+		server_event(s, req, &ev);
 		atomic_fetch_add(&s->n_idle, 1);
 	}
 	free(req);

@@ -213,6 +213,7 @@ static void wait_for_handover(struct server *s)
 
 void server_release_gone(struct server *s)
 {
+	channels_expire(&s->channels);
 	wait_for_handover(s);
 	mutex_lock(&s->release);
 	release_all(s);
@@ -243,6 +244,7 @@ void server_settle(struct server *s)
 {
 	uint64_t deadline = clock_ns() + SETTLE_NS;
 
+	channels_expire(&s->channels);
 	wait_for_handover(s);
 	mutex_lock(&s->release);
 	set_settling(s, true);

@@ -9,15 +9,19 @@
  * the daemon has kept. A request on no file (open, stat, a fault) is sent on a
  * connection to the instance's door, and answered on it; the next may follow.
  *
- * A channel belongs to an address space and has a name there that is never
- * used again: sv_request.mm_id and .channel together find it. It is made by
- * SV_REQ_KEEP beside a name and a descriptor, if SV_REPLY_KEPT says so, used
- * by the name alone, and gone when the program's end is closed. The daemon
- * keeps only so many. So that nobody waits for ever, it closes one that a
- * request names which makes no sense, and shuts one down for writing on which
- * an answer did not go out. So a channel that is at its end has not had the
- * request looked at if poll() shows POLLHUP, and may have had it carried out if
- * not. Until the reply to one request has come no other may name the channel.
+ * A channel is a pair that the daemon has made: it alone has the end that it
+ * receives on, since whoever else had it could make it block there. It belongs
+ * to an address space and has a name there that is never used again:
+ * sv_request.mm_id and .channel together find it. It is asked for by
+ * SV_REQ_KEEP beside a name; then the reply, which comes on the first
+ * descriptor as otherwise, carries the program's end last of its descriptors,
+ * if SV_REPLY_KEPT says so. It is used by the name alone, and gone when the
+ * program's end is closed. The daemon keeps only so many. So that nobody waits
+ * for ever, it closes one that a request names which makes no sense, and shuts
+ * one down for writing on which an answer did not go out. So a channel that is
+ * at its end has not had the request looked at if poll() shows POLLHUP, and may
+ * have had it carried out if not. Until the reply to one request has come no
+ * other may name the channel.
  *
  * Of requests the daemon keeps nothing. When it needs more to answer
  * (bytes at some address, the files behind descriptor numbers, what memory
@@ -31,9 +35,10 @@
  *   reply:    struct sv_reply, then by kind, see there
  *
  * What does not fit one message (SV_MSG_MAX bytes, SV_MSG_FDS descriptors)
- * goes ahead of it: the shim first fills its end of the reply pair with
- * continuation parts (struct sv_part), then sends the head. The daemon takes
- * the parts that are there without waiting. Channels and the door carry none.
+ * goes ahead of it: the shim first sends continuation parts (struct sv_part)
+ * over a channel, then the head, which names the channel, on the file. The
+ * daemon takes the parts that are there without waiting. A channel on which
+ * something lies for long that no head has asked for is closed.
  */
 #ifndef SOFTVFIO_LIB_PROTO_H
 #define SOFTVFIO_LIB_PROTO_H
@@ -97,6 +102,7 @@ enum sv_op {
 		   * the program's memory has them */
 	SV_MMAP,  /* arg: offset, length, prot, flags.
 		      * Reply: struct sv_map, the ranges, and a memfd */
+	SV_CHANNEL, /* nothing but what SV_REQ_KEEP asks for */
 	SV_OP_END,
 };
 
@@ -104,7 +110,7 @@ enum sv_op {
 
 /**
  * struct sv_request - The head
- * @n_parts: continuation parts waiting in the reply socket
+ * @n_parts: continuation parts waiting in the channel
  * @seq:     comes back in the reply; nobody else could have guessed it, so a
  *	     reply that has another is not the one that is waited for
  * @mm_id:   names the sender's address space; 0 = unknown, then no channels
@@ -128,7 +134,7 @@ static_assert(sizeof(struct sv_request) == 88, "request layout");
 
 #define SV_REQ_MEM_FD (1u << 0) /* the last descriptor is /proc/self/mem */
 #define SV_REQ_VMAS   (1u << 1) /* n_vmas describes what SV_NEED_VMAS asked */
-#define SV_REQ_KEEP   (1u << 2) /* the first descriptor is to be @channel */
+#define SV_REQ_KEEP   (1u << 2) /* a channel named @channel is to be made */
 #define SV_REQ_FAULT  (1u << 3) /* the SV_NEED_BITS behind those done failed */
 
 /**
@@ -188,7 +194,7 @@ struct sv_vma {
 static_assert(sizeof(struct sv_vma) == 48, "vma layout");
 
 /**
- * struct sv_part - Head of a continuation part, in the reply socket
+ * struct sv_part - Head of a continuation part, in a channel
  * @seq:   of the request
  * @bytes: following; appended to the request's sections as if one message.
  *	   Its descriptors are appended to the request's.
@@ -208,6 +214,8 @@ enum sv_reply_kind {
  * struct sv_reply - The answer
  * @result: >= 0, or a negative errno; of SV_NEED: what comes back in arg[2]
  * @flags:  SV_REPLY_*
+ * @n_fds:  descriptors that were sent along: who has no room for all of them
+ *	    gets the first ones
  *
  * SV_DONE is followed by
  *   READ:		   @result bytes
@@ -230,13 +238,13 @@ struct sv_reply {
 	uint64_t seq;
 	int64_t result;
 	uint32_t flags;
-	uint32_t reserved;
+	uint32_t n_fds;
 };
 static_assert(sizeof(struct sv_reply) == 32, "reply layout");
 
 #define SV_REPLY_FD	 (1u << 0) /* result = the descriptor received */
 #define SV_REPLY_CLOEXEC (1u << 1) /* which is to be close-on-exec */
-#define SV_REPLY_KEPT	 (1u << 2) /* what SV_REQ_KEEP asked for was done */
+#define SV_REPLY_KEPT	 (1u << 2) /* the last descriptor is the channel */
 
 enum sv_need_kind {
 	SV_NEED_BYTES = 1, /* a segment: @len bytes at @addr */

@@ -102,7 +102,7 @@ static void close_inherited(struct line_slot *s)
 	s->cookie = 0;
 }
 
-void line_once(struct line *l, enum line_kind kind)
+void line_begin(struct line *l, enum line_kind kind)
 {
 	*l = (struct line){
 		.kind = kind,
@@ -110,11 +110,6 @@ void line_once(struct line *l, enum line_kind kind)
 		.give = -1,
 		.clean = true,
 	};
-}
-
-void line_begin(struct line *l, enum line_kind kind)
-{
-	line_once(l, kind);
 	if (!wiped_page())
 		return;
 	l->slot = take_in(kind, READY);
@@ -122,8 +117,10 @@ void line_begin(struct line *l, enum line_kind kind)
 		l->slot = take_in(kind, EMPTY);
 		if (l->slot)
 			close_inherited(l->slot);
+		l->wanted = l->slot;
 		return;
 	}
+	l->wanted = true;
 	if (!slot_holds(l->slot)) {
 		l->slot->cookie = 0;
 		return;
@@ -144,7 +141,7 @@ static int pair_open(struct line *l)
 		return (int)r;
 	l->fd = pair[0];
 	l->give = pair[1];
-	l->channel = l->slot ? line_seq() : 0;
+	l->channel = l->wanted ? line_seq() : 0;
 	return 0;
 }
 
@@ -164,6 +161,22 @@ void line_given(struct line *l)
 	if (l->give >= 0)
 		SYS(close, l->give);
 	l->give = -1;
+}
+
+void line_adopt(struct line *l, int fd)
+{
+	if (!l->channel || l->kept) {
+		SYS(close, fd);
+		return;
+	}
+	SYS(close, l->fd);
+	l->fd = fd;
+	l->kept = true;
+}
+
+bool line_reused(const struct line *l)
+{
+	return l->old || (l->kind == LINE_PAIR && l->kept);
 }
 
 bool line_lost(const struct line *l)
@@ -192,13 +205,12 @@ static void line_store(struct line *l)
 
 	if (cookie) /* else it could never be told from another */
 		fd = SYS(fcntl, l->fd, F_DUPFD_CLOEXEC, KEEP_FROM);
-	SYS(close, l->fd);
-	l->fd = (int)fd;
 	if (fd < 0) {
-		l->fd = -1;
 		l->slot = NULL; /* it stays taken: nobody need try again */
 		return;
 	}
+	SYS(close, l->fd);
+	l->fd = (int)fd;
 	l->slot->fd = l->fd;
 	l->slot->channel = l->channel;
 	l->slot->cookie = cookie;
@@ -208,17 +220,17 @@ static void line_store(struct line *l)
 void line_settle(struct line *l)
 {
 	line_given(l);
-	if (!l->clean || !l->slot || !l->kept || line_lost(l))
+	if (!l->clean || !l->kept || line_lost(l))
 		line_break(l);
-	else if (!l->old)
+	else if (l->slot && !l->old)
 		line_store(l);
 }
 
 void line_end(struct line *l)
 {
 	if (!l->slot)
-		return;
-	if (!line_lost(l))
+		line_break(l);
+	else if (!line_lost(l))
 		atomic_store(slot_state(l->slot), l->old ? READY : EMPTY);
 }
 

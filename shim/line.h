@@ -2,7 +2,8 @@
 /*
  * Where answers come: a line is one end of a pair whose other end the daemon
  * has, or a connection to its door. A few are kept between requests, since
- * making one costs more than the request. See line.c for what makes that safe.
+ * making one costs more than the request: those to the door, and channels,
+ * which the daemon makes (lib/proto.h). See line.c for what makes that safe.
  */
 #ifndef SOFTVFIO_SHIM_LINE_H
 #define SOFTVFIO_SHIM_LINE_H
@@ -19,13 +20,14 @@ enum line_kind {
 
 /**
  * struct line - One line, in use by one request
- * @slot:    where it is or could be kept; NULL = it ends with the round
+ * @slot:    where it is or could be kept; NULL = it ends with the request
  * @fd:	     the answer comes here; -1 = there is none yet, or no more
  * @give:    the other end of a fresh pair, to be sent along; else -1
  * @channel: what the daemon knows, or is to know, the other end by; or 0
- * @old:     kept since an earlier round: @fd is the slot's
+ * @wanted:  a channel is to be asked for
+ * @old:     kept since an earlier request: @fd is the slot's
  * @kept:    the daemon keeps its end
- * @clean:   no answer is on its way
+ * @clean:   nothing is on its way, in either direction
  */
 struct line {
 	struct line_slot *slot;
@@ -33,6 +35,7 @@ struct line {
 	int fd;
 	int give;
 	uint64_t channel;
+	bool wanted;
 	bool old;
 	bool kept;
 	bool clean;
@@ -46,14 +49,20 @@ struct line {
  */
 void line_begin(struct line *l, enum line_kind kind);
 
-/** line_once() - One that ends with the round */
-void line_once(struct line *l, enum line_kind kind);
-
 /** line_open() - Make the sockets, unless there are any. Return: 0 or -errno */
 int line_open(struct line *l);
 
 /** line_given() - The other end has been sent along, or was not wanted */
 void line_given(struct line *l);
+
+/**
+ * line_adopt() - Go on with the channel that the daemon has made
+ * @fd: our end; the line's, or closed
+ */
+void line_adopt(struct line *l, int fd);
+
+/** line_reused() - Has the daemon its end from an earlier round? */
+bool line_reused(const struct line *l);
 
 /** line_settle() - After a round: keep what can be used again, close it else */
 void line_settle(struct line *l);

@@ -188,7 +188,7 @@ static int send_part(int fd, const struct request *req, size_t off, size_t len,
 	return send_message(fd, &msg, false);
 }
 
-/* What does not fit the head goes ahead of it, into our end of the pair. */
+/* What does not fit the head goes ahead of it, over the channel. */
 static int send_parts(int fd, struct request *req)
 {
 	uint32_t fds_at = req->n_fds < HEAD_FDS ? req->n_fds : HEAD_FDS;
@@ -287,7 +287,7 @@ static void request_sections(struct request *req, const struct shim_rpc *rpc,
  * itself.
  */
 static int send_round(const struct shim_rpc *rpc, struct needed *n,
-		      const struct line *l, uint64_t *ret_seq)
+		      struct line *l, uint64_t *ret_seq)
 {
 	bool at_door = l->kind == LINE_DOOR;
 	int to = at_door ? l->fd : rpc->fd;
@@ -302,6 +302,8 @@ static int send_round(const struct shim_rpc *rpc, struct needed *n,
 		r = send_parts(l->fd, &req);
 	if (r == 0)
 		r = send_head(to, &req, l->give);
+	if (r < 0 && req.head.n_parts)
+		l->clean = false;
 	if (r == -EBADF && n && SYS(fcntl, to, F_GETFD) >= 0)
 		return ROUND_AGAIN;
 	return r;
@@ -309,7 +311,7 @@ static int send_round(const struct shim_rpc *rpc, struct needed *n,
 
 /* The same with no more of the program's memory than can be read. */
 static int send_readable(const struct shim_rpc *rpc, struct needed *n,
-			 const struct line *l, uint64_t *ret_seq)
+			 struct line *l, uint64_t *ret_seq)
 {
 	uint8_t bytes[SV_PREFETCH];
 	struct shim_rpc part = *rpc;
@@ -334,7 +336,7 @@ static bool takes_parts(const struct shim_rpc *rpc, const struct needed *n)
 }
 
 static int round_send(const struct shim_rpc *rpc, struct needed *n,
-		      const struct line *l, uint64_t *ret_seq)
+		      struct line *l, uint64_t *ret_seq)
 {
 	int r = -EFAULT;
 
@@ -359,24 +361,58 @@ static long receive(const struct line *l, struct msghdr *msg, int flags)
 	return r == -ECONNRESET ? 0 : r;
 }
 
+/* Room for a result and a channel. */
+union reply_control {
+	struct cmsghdr align;
+	char buf[CMSG_SPACE(2 * sizeof(int))];
+};
+static_assert(CMSG_SPACE(2 * sizeof(int)) == CMSG_LEN(2 * sizeof(int)),
+	      "no padding that would take a third one");
+
+static size_t reply_fds(struct msghdr *msg, int fds[2])
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return 0;
+	memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+	return (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+}
+
+/*
+ * A channel is the line's, another descriptor the caller's if he wants one.
+ * Who has too few numbers left gets the first ones only.
+ */
+static void settle_fds(struct line *l, const struct sv_reply *head,
+		       struct msghdr *msg, int *ret_fd)
+{
+	int fds[2];
+	size_t n = reply_fds(msg, fds);
+	bool whole = n && n == head->n_fds;
+
+	if (ret_fd && whole && head->flags & SV_REPLY_KEPT)
+		line_adopt(l, fds[--n]);
+	if (ret_fd)
+		*ret_fd = n ? fds[--n] : -1;
+	while (n > 0)
+		SYS(close, fds[--n]);
+}
+
 /*
  * Takes the reply: its head, then what @iov has room for behind its first
- * entry, which is the head's. A descriptor that came along goes to *ret_fd.
- * Returns the bytes behind the head or -errno.
+ * entry, which is the head's. A descriptor that came along goes to *ret_fd;
+ * @ret_fd is NULL for a reply that nobody wants. Returns the bytes behind the
+ * head or -errno.
  */
 static long reply_take(struct line *l, struct iovec *iov, int n, int *ret_fd)
 {
-	struct sv_reply head;
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control;
+	struct sv_reply head = {0};
+	union reply_control control;
 	struct msghdr msg = {
 		.msg_iov = iov,
 		.msg_iovlen = n,
 		.msg_control = &control,
-		/* not CMSG_SPACE: its padding would take a second one */
-		.msg_controllen = CMSG_LEN(sizeof(int)),
+		.msg_controllen = sizeof(control),
 	};
 
 	iov[0] = (struct iovec){&head, sizeof(head)};
@@ -386,12 +422,9 @@ static long reply_take(struct line *l, struct iovec *iov, int n, int *ret_fd)
 	l->clean = r > 0; /* EFAULT may have left it there, or not */
 
 	/* the length is the kernel's to change: nothing came, nothing left */
-	struct cmsghdr *c = r < 0 ? NULL : CMSG_FIRSTHDR(&msg);
-
-	*ret_fd = -1;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	if (r < 0)
+		msg.msg_controllen = 0;
+	settle_fds(l, &head, &msg, ret_fd);
 	if (r >= (long)sizeof(head))
 		return r - (long)sizeof(head);
 	return r == -EFAULT ? r : -ENODEV;
@@ -400,11 +433,8 @@ static long reply_take(struct line *l, struct iovec *iov, int n, int *ret_fd)
 static void drop_reply(struct line *l)
 {
 	struct iovec head;
-	int fd;
 
-	(void)reply_take(l, &head, 1, &fd);
-	if (fd >= 0)
-		SYS(close, fd);
+	(void)reply_take(l, &head, 1, NULL);
 	l->clean = false;
 }
 
@@ -414,7 +444,7 @@ static int line_ended(const struct line *l)
 	struct pollfd p = {.fd = l->fd};
 	bool closed = SYS(poll, &p, 1, 0) == 1 && p.revents & POLLHUP;
 
-	return l->old && closed ? ROUND_DEAD : -ENODEV;
+	return line_reused(l) && closed ? ROUND_DEAD : -ENODEV;
 }
 
 /*
@@ -558,8 +588,6 @@ static int round_reply(struct line *l, uint64_t seq, struct shim_rpc *rpc,
 
 	if (len < 0)
 		return (int)len;
-	if (a.head.flags & SV_REPLY_KEPT)
-		l->kept = true;
 	if (a.head.kind == SV_NEED)
 		return reply_need(l, rpc, n, &a, (size_t)len);
 	if (a.head.kind != SV_DONE)
@@ -581,24 +609,40 @@ static int round_on(struct line *l, struct shim_rpc *rpc, struct needed **n,
 	if (r == 0) {
 		l->clean = false;
 		r = round_reply(l, seq, rpc, n, ret);
-	} else if (r == -ENODEV && l->kind == LINE_DOOR) {
+	} else if (r == -ENODEV) {
 		l->clean = false;
-		r = l->old ? ROUND_DEAD : -ENODEV;
+		r = line_reused(l) ? ROUND_DEAD : -ENODEV;
 	}
 	line_settle(l);
 	return r;
 }
 
-/* What takes several messages has a line for itself. */
+/* A channel that is not kept beyond the request, if it can't be. */
+static int get_channel(struct line *l, int fd)
+{
+	struct shim_rpc rpc = {.fd = fd, .op = SV_CHANNEL};
+	struct needed *n = NULL;
+	int64_t result = -EIO;
+
+	l->wanted = true;
+
+	int r = round_on(l, &rpc, &n, &result);
+
+	need_free(n);
+	if (r < 0)
+		return r;
+	return l->kept ? (int)result : -EMFILE;
+}
+
+/* What takes several messages takes a channel. */
 static int round_run(struct line *l, struct shim_rpc *rpc, struct needed **n,
 		     int64_t *ret)
 {
-	struct line once;
+	int r = 0;
 
-	if (l->kind == LINE_DOOR || !takes_parts(rpc, *n))
-		return round_on(l, rpc, n, ret);
-	line_once(&once, l->kind);
-	return round_on(&once, rpc, n, ret);
+	if (l->kind == LINE_PAIR && !l->kept && takes_parts(rpc, *n))
+		r = get_channel(l, rpc->fd);
+	return r < 0 ? r : round_on(l, rpc, n, ret);
 }
 
 int64_t shim_rpc(struct shim_rpc *rpc)
@@ -618,5 +662,7 @@ int64_t shim_rpc(struct shim_rpc *rpc)
 	}
 	line_end(&line);
 	need_free(n);
+	if (r == ROUND_DEAD)
+		r = -ENODEV;
 	return r < 0 ? r : result;
 }

@@ -6,7 +6,8 @@ import socket
 import struct
 
 MAGIC = 0x4F465653
-OPEN, STAT, FAULT, ACCESS, CONTROL, FSTAT, IOCTL, READ, WRITE, MMAP = range(1, 11)
+(OPEN, STAT, FAULT, ACCESS, CONTROL, FSTAT, IOCTL, READ, WRITE, MMAP,
+ CHANNEL) = range(1, 12)
 DONE, NEED = 1, 2
 NEED_BYTES, NEED_FDS, NEED_VMAS, NEED_MM = range(1, 5)
 MSG_MAX = 128 << 10
@@ -42,7 +43,7 @@ def text(s):
 class Reply:
     def __init__(self, data, fds):
         (self.magic, self.kind, self.n, self.seq, self.result, self.flags,
-         _) = REPLY.unpack_from(data)
+         self.n_fds) = REPLY.unpack_from(data)
         self.data = data[REPLY.size:]
         self.fds = fds
         assert self.magic == MAGIC
@@ -93,36 +94,34 @@ def send_with_fds(file, data, fds):
 
 
 class Channel:
-    """A reply socket that the daemon is asked to keep."""
+    """A channel, once the daemon has been asked for it."""
 
     def __init__(self, mm=None, name=None):
         self.mm = mm or struct.unpack("=2Q", os.urandom(16))
         self.name = name or struct.unpack("=Q", os.urandom(8))[0]
-        self.sock, self.theirs = socket.socketpair(socket.AF_UNIX,
-                                                   socket.SOCK_SEQPACKET)
+        self.sock = None
         self.seq = 1
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.sock.close()
-        if self.theirs:
-            self.theirs.close()
+        self.close()
 
-    def keep(self, file, op, args=(), reply=None, **kw):
-        """Make a request that gives the channel; True when it was kept."""
-        fd = self.theirs.fileno() if reply is None else reply
-        send_with_fds(file, request(op, args, flags=REQ_KEEP, mm=self.mm,
-                                    channel=self.name, seq=self.seq, **kw),
-                      [fd])
-        self.theirs.close()
-        self.theirs = None
-        if reply is not None:
-            return None
-        r = receive(self.sock)
-        assert r.seq == self.seq
-        return bool(r.flags & REPLY_KEPT)
+    def close(self):
+        if self.sock:
+            self.sock.close()
+        self.sock = None
+
+    def keep(self, file, op, args=(), **kw):
+        """Make a request that asks for it; True when it came."""
+        r = call(file, op, args, flags=REQ_KEEP, mm=self.mm,
+                 channel=self.name, seq=self.seq, **kw)
+        assert r.seq == self.seq and r.n_fds == len(r.fds)
+        if not r.flags & REPLY_KEPT:
+            return False
+        self.sock = socket.socket(fileno=r.fds.pop())
+        return True
 
     def send(self, file, op, args=(), fds=(), **kw):
         self.seq += 1
@@ -132,6 +131,12 @@ class Channel:
     def call(self, file, op, args=(), fds=(), **kw):
         self.send(file, op, args, fds, **kw)
         return receive(self.sock)
+
+    def part(self, data, fds=(), seq=None):
+        """A continuation part of the next request."""
+        head = PART.pack(MAGIC, len(data),
+                         self.seq + 1 if seq is None else seq)
+        send_with_fds(self.sock, head + data, fds)
 
 
 VFIO = ord(";") << 8

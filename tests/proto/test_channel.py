@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reply sockets the daemon keeps: what works, and what a peer cannot do."""
+"""Pairs the daemon makes and keeps an end of: what works, and what a peer
+cannot do."""
 import array
+import contextlib
+import ctypes
+import errno
 import os
 import select
 import socket
+import struct
+import threading
 
 import pytest
 
+import held
 import proto
 import support
 from proto import Channel
 
 IOCTL, VERSION = proto.IOCTL, (proto.VFIO | 100, 0)
 PER_PID, IN_ALL = 16, 256    # front/channel.h
+SERVER_THREADS = 8           # front/server.h
 
 
 def pipes(daemon):
@@ -116,7 +124,6 @@ def test_who_knows_all_of_the_name_still_shows(daemon, file):
 def test_a_name_in_use_is_not_given_again(daemon, file):
     with kept(file) as c, Channel(c.mm, c.name) as other:
         assert not other.keep(file, IOCTL, VERSION)
-        assert proto.receive(other.sock) is None
         assert c.call(file, IOCTL, VERSION).result == 0
 
 
@@ -128,22 +135,154 @@ def test_without_a_whole_name_nothing_is_kept(daemon, file):
             assert not c.keep(file, IOCTL, VERSION)
 
 
-def test_what_is_no_reply_socket_is_not_kept(daemon, file):
-    pipe = os.pipe()
-    tcp = socket.socket()
-    stream, other = socket.socketpair()
-    with open("/dev/null", "r+b") as null, tcp, stream, other:
-        for fd in (null.fileno(), *pipe, tcp.fileno(), stream.fileno(),
-                   file.fileno()):
-            with Channel() as c:
-                c.keep(file, IOCTL, VERSION, reply=fd)
-                assert alive(file)
-                if fd != file.fileno():
-                    c.send(file, IOCTL, VERSION)
-    for fd in pipe:
+def kinds_of_descriptor(daemon, file):
+    """Everything that is no reply socket, by name."""
+    pipe, pair = os.pipe(), socket.socketpair()
+    r, group = proto.open_path(daemon.dir, "/dev/vfio/1")
+    assert r == 0
+    return {
+        "null": os.open("/dev/null", os.O_RDWR),
+        "directory": os.open("/", os.O_RDONLY | os.O_DIRECTORY),
+        "path": os.open("/", os.O_PATH),
+        "memory": os.memfd_create("x"),
+        "pipe to read": pipe[0],
+        "pipe to write": pipe[1],
+        "stream": pair[0].detach(),
+        "other stream": pair[1].detach(),
+        "datagrams": socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach(),
+        "tcp": socket.socket().detach(),
+        "eventfd": os.eventfd(0),
+        "process": os.pidfd_open(os.getpid()),
+        "the file itself": file.dup().detach(),
+        "another file of ours": group.detach(),
+    }
+
+
+@pytest.mark.parametrize("flags", (0, proto.REQ_KEEP))
+def test_what_is_no_reply_socket_gets_no_answer(daemon, file, flags):
+    kinds = kinds_of_descriptor(daemon, file)
+    for name, fd in kinds.items():
+        c = Channel()
+        proto.send_with_fds(
+            file, proto.request(IOCTL, VERSION, flags=flags, mm=c.mm,
+                                channel=c.name if flags else 0), [fd])
+        assert alive(file), name
+        c.send(file, IOCTL, VERSION)  # and no channel of that name
+        assert alive(file), name
+    for fd in kinds.values():
         os.close(fd)
-    assert alive(file)
-    settled(daemon, 1)  # a file in its own channel is its own affair
+    settled(daemon)
+
+
+def hand_back(file, group):
+    """As a program that ends: our own files, and the far end of the channel,
+    wherever the daemon may be made to keep them."""
+    with Channel() as c:
+        assert c.keep(file, IOCTL, VERSION)
+        send = proto.send_with_fds
+        send(c.sock, b"what nobody asks for",
+             [file.fileno(), group.fileno(), c.sock.fileno()])
+        number = array.array("i", [7]).tobytes()
+        for fd in (file, group):
+            send(file, proto.request(IOCTL, VERSION), [fd.fileno()])
+            proto.ioctl(group, 104, number, fds=[fd.fileno()] * 3,
+                        fdrefs=[(7, 0)], flags=1)
+
+
+def test_no_file_is_held_by_what_is_handed_back(daemon):
+    """A group whose program has gone can be opened again."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            r1, file = proto.open_path(daemon.dir, "/dev/vfio/vfio")
+            r2, group = proto.open_path(daemon.dir, "/dev/vfio/1")
+            assert (r1, r2) == (0, 0)
+            hand_back(file, group)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+    def group_is_free():
+        r, f = proto.open_path(daemon.dir, "/dev/vfio/1")
+        if f:
+            f.close()
+        return r == 0
+
+    support.wait_for(group_is_free, "the group")
+    support.wait_for(lambda: daemon.fds() == daemon.before - 1,
+                     "the daemon's descriptors")
+
+
+def long_request(c, file, numbers):
+    """SET_CONTAINER with more descriptors than it wants, in three messages."""
+    refs = [(7, 0)]
+    tail = struct.pack("=i", 7)
+    head = proto.request(IOCTL, (proto.VFIO | 104, 0x1000),
+                         [(0x1000, 4, tail)], refs, mm=c.mm, channel=c.name,
+                         seq=c.seq + 1, parts=2)
+    c.part(head[-6:-2], numbers[1:3])
+    c.part(head[-2:], numbers[3:])
+    c.seq += 1
+    proto.send_with_fds(file, head[:-6], numbers[:1])
+    return proto.receive(c.sock)
+
+
+def test_a_long_request_comes_in_parts_over_the_channel(daemon, file):
+    r, group = proto.open_path(daemon.dir, "/dev/vfio/1")
+    assert r == 0
+    with group, kept(file) as c:
+        for want in (0, -errno.EINVAL):  # it has one by then
+            assert long_request(c, group, [file.fileno()] * 5).result == want
+        assert c.call(file, IOCTL, VERSION).result == 0
+    settled(daemon)
+
+
+def test_parts_of_nothing_end_the_channel_and_nothing_else(daemon, file):
+    for parts, lie in ((1, b""), (1, b"x" * 15), (1, b"\0" * 64), (3, None)):
+        with kept(file) as c:
+            if lie is None:
+                c.part(b"", seq=0)
+            else:
+                c.sock.send(lie)
+            proto.send_with_fds(file, proto.request(
+                IOCTL, VERSION, mm=c.mm, channel=c.name, parts=parts), [])
+            assert proto.receive(c.sock) is None
+        assert alive(file)
+    settled(daemon)
+
+
+def read_into(sock, page):
+    """A thread in recv(), into a page that never comes."""
+    libc = ctypes.CDLL(None)
+    t = threading.Thread(target=libc.recv, daemon=True,
+                         args=(sock.fileno(), ctypes.c_void_p(page), 4096, 0))
+    t.start()
+    return t
+
+
+def test_who_receives_on_the_same_socket_blocks_nobody(daemon, file):
+    """With more of them than the daemon has threads."""
+    readers = []
+    with held.HeldPage() as page, contextlib.ExitStack() as stack:
+        for i in range(SERVER_THREADS + 2):
+            mine, theirs = map(stack.enter_context, socket.socketpair(
+                socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            mine.send(b"x" * 64)
+            readers.append(read_into(theirs, page.addr))
+            page.wait_touched(i + 1)
+            proto.send_with_fds(file, proto.request(IOCTL, VERSION, parts=1),
+                                [theirs.fileno()])
+            c = stack.enter_context(kept(file))
+            c.sock.send(b"x" * 64)
+            proto.send_with_fds(file, proto.request(
+                IOCTL, VERSION, parts=1, flags=proto.REQ_KEEP, mm=c.mm,
+                channel=c.name), [theirs.fileno()])
+            c.send(file, IOCTL, VERSION, parts=1)
+        assert alive(file)
+        assert proto.open_path(daemon.dir, "/dev/vfio/vfio")[0] == 0
+    for r in readers:
+        r.join()
 
 
 def test_nonsense_on_a_channel_ends_the_wait(daemon, file):
@@ -189,7 +328,7 @@ def test_channels_of_one_process_have_a_limit(daemon, file):
     channels = [Channel() for _ in range(PER_PID + 4)]
     got = [c.keep(file, IOCTL, VERSION) for c in channels]
     assert got == [True] * PER_PID + [False] * 4
-    channels.pop(0).sock.close()
+    channels.pop(0).close()
 
     def room():
         with Channel() as c:
@@ -197,7 +336,7 @@ def test_channels_of_one_process_have_a_limit(daemon, file):
 
     support.wait_for(room, "room for one more")
     for c in channels:
-        c.sock.close()
+        c.close()
 
 
 def child(file, report, until):

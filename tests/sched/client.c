@@ -23,6 +23,7 @@ void client_new(struct client *c, const char *door, unsigned int number)
 	*c = (struct client){
 		.door = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0),
 		.line = NO_FD,
+		.once = NO_FD,
 		.name = number + 1,
 		.seq = (uint64_t)number << 32,
 	};
@@ -57,7 +58,7 @@ static void number_files(struct message *m, const struct question *q)
 	}
 }
 
-/* The other end of a new line, which goes first. */
+/* The other end of a pair for the first answer, which goes first. */
 static void ask_to_keep(struct client *c, struct message *m)
 {
 	int pair[2];
@@ -65,7 +66,7 @@ static void ask_to_keep(struct client *c, struct message *m)
 	sched_expect(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
 				pair) == 0,
 		     "socketpair: %s", strerror(errno));
-	c->line = pair[0];
+	c->once = pair[0];
 	m->head.flags |= SV_REQ_KEEP;
 	m->fds[m->n_fds++] = pair[1];
 }
@@ -136,19 +137,26 @@ static void send_question(struct client *c, const struct question *q)
 		close(m.fds[0]);
 }
 
-static void take_fd(struct msghdr *msg, struct answer *a)
+static void take_fds(struct client *c, struct msghdr *msg,
+		     const struct sv_reply *reply, struct answer *a)
 {
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	uint32_t n = reply->n_fds;
+	int fds[2];
 
 	a->fd = NO_FD;
-	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS)
-		memcpy(&a->fd, CMSG_DATA(cmsg), sizeof(a->fd));
+	if (n && cmsg && cmsg->cmsg_type == SCM_RIGHTS)
+		memcpy(fds, CMSG_DATA(cmsg), n * sizeof(int));
+	if (n && reply->flags & SV_REPLY_KEPT)
+		c->line = fds[--n];
+	if (n)
+		a->fd = fds[0];
 }
 
 static void take_answer(struct client *c, int sock, const char *call,
 			struct answer *a)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int[2]))];
 	struct sv_reply reply;
 	struct iovec iov[] = {
 		{&reply, sizeof(reply)},
@@ -172,7 +180,7 @@ static void take_answer(struct client *c, int sock, const char *call,
 	a->result = reply.result;
 	a->n = reply.n;
 	a->len = (size_t)n - sizeof(reply);
-	take_fd(&msg, a);
+	take_fds(c, &msg, &reply, a);
 }
 
 int64_t client_ask(struct client *c, const struct question *q,
@@ -180,7 +188,15 @@ int64_t client_ask(struct client *c, const struct question *q,
 {
 	sched_point(q->call);
 	send_question(c, q);
-	take_answer(c, q->on >= 0 ? c->line : c->door, q->call, ret_answer);
+	if (q->on < 0) {
+		take_answer(c, c->door, q->call, ret_answer);
+	} else if (c->once < 0) {
+		take_answer(c, c->line, q->call, ret_answer);
+	} else {
+		take_answer(c, c->once, q->call, ret_answer);
+		close(c->once);
+		c->once = NO_FD;
+	}
 	return ret_answer->result;
 }
 

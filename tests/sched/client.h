@@ -16,7 +16,8 @@
 
 struct client {
 	int door;      /* a connection, for what is asked of no file */
-	int line;      /* where answers on files come */
+	int line;      /* where answers on files come, */
+	int once;      /* and the first, which brings it */
 	uint64_t name; /* of the channel whose other end the server keeps */
 	uint64_t seq;
 };

@@ -16,6 +16,7 @@ import errno
 import json
 import mmap
 import os
+import select
 import socket
 import struct
 import sys
@@ -43,6 +44,7 @@ RANGE = struct.Struct("=QII")
 OPS = {
     1: "open", 2: "stat", 3: "fault", 4: "access", 5: "control",
     6: "fstat", 7: "ioctl", 8: "read", 9: "write", 10: "mmap",
+    11: "channel",
 }
 OP_NUMBERS = {name: number for number, name in OPS.items()}
 
@@ -170,13 +172,17 @@ def memfd(name, size):
     return fd
 
 
-def send_reply(sock, seq, answer):
+def send_reply(sock, seq, answer, channel=None):
     kind, n, result, flags, body, fd = answer
-    head = REPLY.pack(MAGIC, kind, n, seq, result, flags, 0)
+    fds = [fd] if fd is not None else []
+    if channel:
+        fds.append(channel.fileno())
+        flags |= REPLY_KEPT
+    head = REPLY.pack(MAGIC, kind, n, seq, result, flags, len(fds))
     control = []
-    if fd is not None:
+    if fds:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
-                    array.array("i", [fd]).tobytes())]
+                    array.array("i", fds).tobytes())]
     try:
         sock.sendmsg([head, body], control)
     except (BrokenPipeError, ConnectionResetError):
@@ -208,7 +214,9 @@ def ask(sock, op, *arg, path=b""):
 
 
 class FakeDaemon:
-    keeps = True    # channels
+    def keeps(self, req):
+        """Is there to be a channel?"""
+        return True
 
     def __init__(self, directory):
         self.directory = directory
@@ -331,22 +339,22 @@ class FakeDaemon:
                 threading.Thread(target=self.request,
                                  args=(file, data, fds), daemon=True).start()
 
-    def keep(self, key, reply):
-        """Keep a channel until its other end is closed."""
+    def keep(self, key):
+        """A channel's other end, until the closing of which it is kept."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with self.changed:
             assert key not in self.channels, "a name is not used again"
-            self.channels[key] = reply
+            self.channels[key] = ours
             self.changed.notify_all()
 
         def wait():
-            try:
-                data, _ = recv_message(reply)
-                assert not data, "nobody sends on a channel"
-            except OSError:
-                pass
+            hangup = select.poll()
+            hangup.register(ours, 0)
+            hangup.poll()
             self.forget(key)
 
         threading.Thread(target=wait, daemon=True).start()
+        return theirs
 
     def forget(self, key):
         with self.changed:
@@ -369,15 +377,13 @@ class FakeDaemon:
             for fd in [] if reply else fds:
                 os.close(fd)
             return None
-        reply = socket.socket(fileno=fds.pop(0))
-        if self.keeps:
-            self.keep(key, reply)
-        return self.request_on(file, data, fds, reply, not self.keeps)
+        return self.request_on(file, data, fds,
+                               socket.socket(fileno=fds.pop(0)), True)
 
     def request_on(self, file, data, fds, reply, once):
         head = REQUEST.unpack_from(data)
-        n_parts, channel = head[2], head[10]
-        assert not (n_parts and channel)
+        n_parts = head[2]
+        assert not (n_parts and once)
         try:
             body = data[REQUEST.size:]
             for _ in range(n_parts):
@@ -399,13 +405,21 @@ class FakeDaemon:
             req.close()
         if not answer:
             return
-        if req.flags & REQ_KEEP and self.keeps:
-            answer = (*answer[:3], answer[3] | REPLY_KEPT, *answer[4:])
-        send_reply(req.reply, req.seq, answer)
+        self.reply(req, answer)
         if answer[5] is not None and answer[5] not in self.bars.values():
             os.close(answer[5])
 
+    def reply(self, req, answer):
+        if not req.flags & REQ_KEEP or not self.keeps(req):
+            send_reply(req.reply, req.seq, answer)
+            return
+        with self.keep((*req.mm_id, req.channel)) as theirs:
+            send_reply(req.reply, req.seq, answer, theirs)
+
     # -- answers; override these ----------------------------------------
+
+    def on_channel(self, file, req):
+        return done(0)
 
     def on_open(self, file, req):
         theirs = self.new_file(req.text())
