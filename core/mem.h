@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/lock.h"
 
@@ -29,9 +30,6 @@
  * one that the program itself holds up takes longer, and may arrive late.
  */
 #define MEM_GRACE_NS 250000000ull
-
-/* Copy workers, that is address spaces at a time, stuck ones included. */
-#define MEM_WORKERS_MAX 1024
 
 struct mem; /* reference counted */
 struct dma_ctx;
@@ -79,6 +77,8 @@ int mem_guard_init(void);
 /**
  * mem_file() - Memory of a file; one struct mem per file (device and inode),
  * however often it is asked for, mapped once and whole
+ * @pid:   whose share of SHARE_MAPPED_FILES and SHARE_MAPPED_BYTES it takes,
+ *	   unless it is mapped already
  * @fd:	   borrowed; must allow the access asked for
  * @write: the device may write
  * @end:   the file must be mapped at least up to here
@@ -89,9 +89,10 @@ int mem_guard_init(void);
  * Context: takes the registry's lock. Never waits for whoever serves @fd.
  * Return: 0; -EOPNOTSUPP not a regular file of tmpfs (memfds are) or
  * hugetlbfs; -EACCES @fd is not open for that, or sealed against it; -EINVAL
- * shorter than @end; -ENOMEM.
+ * shorter than @end; -ENOSPC no share left, or the host maps no more: mem_mm()
+ * does; -ENOMEM.
  */
-int mem_file(int fd, bool write, uint64_t end, struct mem **ret_mem);
+int mem_file(pid_t pid, int fd, bool write, uint64_t end, struct mem **ret_mem);
 
 /**
  * struct mm_id - Names an address space; chosen at random by the program's
@@ -104,14 +105,15 @@ struct mm_id {
 /**
  * mem_mm() - Memory of an address space; one struct mem (and one worker) for
  * each, however often it is asked for
+ * @pid:    whose share of SHARE_WORKERS it takes, unless it is known already
  * @mem_fd: its /proc/self/mem, opened read-write; borrowed (dup'd); -1 when
  *	    the caller hopes it is known already
  *
  * Context: takes the registry's lock. Never waits for the program.
- * Return: 0; -ENOENT not known and @mem_fd is -1; -ENOMEM; -EMFILE; -EBADF;
- * -EAGAIN no thread, or MEM_WORKERS_MAX of them.
+ * Return: 0; -ENOENT not known and @mem_fd is -1; -ENOMEM no share left, or no
+ * memory; -EMFILE; -EBADF; -EAGAIN the host has no thread.
  */
-int mem_mm(const struct mm_id *id, int mem_fd, struct mem **ret_mem);
+int mem_mm(pid_t pid, const struct mm_id *id, int mem_fd, struct mem **ret_mem);
 
 /**
  * struct mem_bar_ops - How peer-to-peer reaches a BAR

@@ -29,6 +29,7 @@
 #include <ucontext.h>
 
 #include "core/mem_impl.h"
+#include "core/share.h"
 #include "lib/cleanup.h"
 #include "lib/sched.h"
 #include "lib/size.h"
@@ -60,6 +61,8 @@ struct file_map {
 	struct file_map *older;
 	uint8_t *base;
 	uint64_t len;
+	struct share files; /* this one */
+	struct share bytes; /* len of them */
 };
 
 struct mem_file {
@@ -250,6 +253,18 @@ static int file_copy(struct mem *mem, const struct mem_stop *stop, uint64_t off,
 	return copy_guarded(shared, buf, len, write);
 }
 
+/* NULL is fine, and so is one that is not mapped. */
+static void map_free(struct file_map *map)
+{
+	if (!map)
+		return;
+	if (map->base)
+		munmap(map->base, map->len);
+	share_give(&map->files);
+	share_give(&map->bytes);
+	free(map);
+}
+
 static void file_free(struct mem *mem)
 {
 	struct mem_file *f = container_of(mem, struct mem_file, mem);
@@ -258,8 +273,7 @@ static void file_free(struct mem *mem)
 	while (map) {
 		struct file_map *older = map->older;
 
-		munmap(map->base, map->len);
-		free(map);
+		map_free(map);
 		map = older;
 	}
 	free(f);
@@ -288,36 +302,53 @@ static uint64_t map_len(const struct stat *st, uint64_t end, uint64_t have)
 	return (len + unit - 1) & ~(unit - 1);
 }
 
-static int map_file(struct mem_file *f, int fd, const struct stat *st,
-		    uint64_t end)
+static int map_charge(struct file_map *map, pid_t pid)
+{
+	int r = share_take(&map->files, SHARE_MAPPED_FILES, pid, 1);
+
+	return r < 0 ? r
+		     : share_take(&map->bytes, SHARE_MAPPED_BYTES, pid,
+				  map->len);
+}
+
+/* NORESERVE: a hugetlbfs file's huge pages are not ours to book */
+static int map_host(struct file_map *map, bool write, int fd)
+{
+	void *base =
+		mmap(NULL, map->len, write ? PROT_READ | PROT_WRITE : PROT_READ,
+		     MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	if (base == MAP_FAILED) /* EPERM: sealed */
+		return errno == EACCES || errno == EPERM ? -EACCES : -ENOSPC;
+	map->base = base;
+	return 0;
+}
+
+static int map_file(struct mem_file *f, pid_t pid, int fd,
+		    const struct stat *st, uint64_t end)
 {
 	struct file_map *old = atomic_load(&f->map);
-	struct file_map *map = malloc(sizeof(*map));
+	struct file_map *map = calloc(1, sizeof(*map));
 
 	if (!map)
 		return -ENOMEM;
 	map->older = old;
 	map->len = map_len(st, end, old ? old->len : 0);
 
-	/* NORESERVE: a hugetlbfs file's huge pages are not ours to book */
-	void *base = mmap(NULL, map->len,
-			  f->write ? PROT_READ | PROT_WRITE : PROT_READ,
-			  MAP_SHARED | MAP_NORESERVE, fd, 0);
+	int r = map_charge(map, pid);
 
-	if (base == MAP_FAILED) {
-		/* EPERM: sealed */
-		int r = errno == EACCES || errno == EPERM ? -EACCES : -ENOMEM;
-
-		free(map);
+	if (r == 0)
+		r = map_host(map, f->write, fd);
+	if (r < 0) {
+		map_free(map);
 		return r;
 	}
-	map->base = base;
 	atomic_store_explicit(&f->map, map, memory_order_release);
 	return 0;
 }
 
-static int file_new(int fd, bool write, const struct stat *st, uint64_t end,
-		    struct mem **ret_mem)
+static int file_new(pid_t pid, int fd, bool write, const struct stat *st,
+		    uint64_t end, struct mem **ret_mem)
 {
 	struct mem_file *f = calloc(1, sizeof(*f));
 
@@ -326,7 +357,7 @@ static int file_new(int fd, bool write, const struct stat *st, uint64_t end,
 	mem_init(&f->mem, &file_mem_ops);
 	f->write = write;
 
-	int r = map_file(f, fd, st, end);
+	int r = map_file(f, pid, fd, st, end);
 
 	if (r < 0) {
 		free(f);
@@ -336,14 +367,14 @@ static int file_new(int fd, bool write, const struct stat *st, uint64_t end,
 	return 0;
 }
 
-static int file_grow(struct mem *mem, int fd, const struct stat *st,
+static int file_grow(struct mem *mem, pid_t pid, int fd, const struct stat *st,
 		     uint64_t end)
 {
 	struct mem_file *f = container_of(mem, struct mem_file, mem);
 
 	if (atomic_load(&f->map)->len >= end)
 		return 0;
-	return map_file(f, fd, st, end);
+	return map_file(f, pid, fd, st, end);
 }
 
 static int file_check(int fd, bool write, uint64_t end, struct stat *st)
@@ -363,7 +394,7 @@ static int file_check(int fd, bool write, uint64_t end, struct stat *st)
 	return 0;
 }
 
-static int file_get_locked(int fd, bool write, uint64_t end,
+static int file_get_locked(pid_t pid, int fd, bool write, uint64_t end,
 			   const struct stat *st, struct mem **ret_mem)
 	REQUIRES(&mem_registry)
 {
@@ -372,17 +403,17 @@ static int file_get_locked(int fd, bool write, uint64_t end,
 
 	if (mem) {
 		*ret_mem = mem;
-		return file_grow(mem, fd, st, end);
+		return file_grow(mem, pid, fd, st, end);
 	}
 
-	int r = file_new(fd, write, st, end, ret_mem);
+	int r = file_new(pid, fd, write, st, end, ret_mem);
 
 	if (r == 0)
 		mem_add_locked(*ret_mem, &key);
 	return r;
 }
 
-int mem_file(int fd, bool write, uint64_t end, struct mem **ret_mem)
+int mem_file(pid_t pid, int fd, bool write, uint64_t end, struct mem **ret_mem)
 {
 	struct mem *mem = NULL;
 	struct stat st;
@@ -391,7 +422,7 @@ int mem_file(int fd, bool write, uint64_t end, struct mem **ret_mem)
 	if (r < 0)
 		return r;
 	mutex_lock(&mem_registry);
-	r = file_get_locked(fd, write, end, &st, &mem);
+	r = file_get_locked(pid, fd, write, end, &st, &mem);
 	mutex_unlock(&mem_registry);
 	if (r < 0) {
 		mem_put(mem); /* known, but could not grow */

@@ -55,6 +55,7 @@
 #include <unistd.h>
 
 #include "core/mem_impl.h"
+#include "core/share.h"
 #include "lib/cleanup.h"
 #include "lib/sched.h"
 #include "lib/thread.h"
@@ -97,6 +98,7 @@ struct mm {
 	/* immutable */
 	int fd;
 	bool spin;
+	struct share share; /* given back when the worker has ended */
 
 	struct mutex lock; /* the fields up to quit */
 	struct job_list queue GUARDED_BY(&lock);
@@ -114,8 +116,6 @@ struct mm {
 	_Atomic uint32_t n_queued;  /* read without the lock while spinning */
 	_Atomic uint32_t n_waiting; /* requesters asleep: worth a broadcast */
 };
-
-static _Atomic unsigned int n_workers;
 
 static void relax(void)
 {
@@ -276,6 +276,7 @@ static void mm_destroy(struct mm *mm)
 	}
 	if (mm->fd >= 0)
 		close(mm->fd);
+	share_give(&mm->share);
 	cond_done(&mm->work);
 	cond_done(&mm->done);
 	mutex_done(&mm->lock);
@@ -290,7 +291,6 @@ static void *worker_main(void *arg)
 	while ((job = worker_next(mm)))
 		job_run(mm, job);
 	mm_destroy(mm);
-	atomic_fetch_sub(&n_workers, 1);
 	return NULL;
 }
 
@@ -600,31 +600,34 @@ static int worker_start(struct mm *mm)
 	sigset_t all, before;
 	struct thread thread;
 
-	if (atomic_fetch_add(&n_workers, 1) >= MEM_WORKERS_MAX) {
-		atomic_fetch_sub(&n_workers, 1);
-		return -EAGAIN;
-	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int r = thread_start(&thread, "softvfio-copy", worker_main, mm);
 
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (r < 0)
-		atomic_fetch_sub(&n_workers, 1);
-	else
+	if (r == 0)
 		thread_detach(&thread);
 	return r;
 }
 
-static int mm_new(int mem_fd, struct mm **ret_mm)
+static int mm_start(struct mm *mm, pid_t pid, int mem_fd)
+{
+	int r = share_take(&mm->share, SHARE_WORKERS, pid, 1);
+
+	if (r < 0)
+		return r;
+	mm->fd = fcntl(mem_fd, F_DUPFD_CLOEXEC, 0);
+	return mm->fd < 0 ? -errno : worker_start(mm);
+}
+
+static int mm_new(pid_t pid, int mem_fd, struct mm **ret_mm)
 {
 	struct mm *mm = mm_alloc();
 
 	if (!mm)
 		return -ENOMEM;
-	mm->fd = fcntl(mem_fd, F_DUPFD_CLOEXEC, 0);
 
-	int r = mm->fd < 0 ? -errno : worker_start(mm);
+	int r = mm_start(mm, pid, mem_fd);
 
 	if (r < 0) {
 		mm_destroy(mm);
@@ -634,7 +637,7 @@ static int mm_new(int mem_fd, struct mm **ret_mm)
 	return 0;
 }
 
-static int mm_get_locked(const struct mm_id *id, int mem_fd,
+static int mm_get_locked(pid_t pid, const struct mm_id *id, int mem_fd,
 			 struct mem **ret_mem) REQUIRES(&mem_registry)
 {
 	struct mem_key key = {{id->w[0], id->w[1], 0}};
@@ -648,7 +651,7 @@ static int mm_get_locked(const struct mm_id *id, int mem_fd,
 	if (mem_fd < 0)
 		return -ENOENT;
 
-	int r = mm_new(mem_fd, &mm);
+	int r = mm_new(pid, mem_fd, &mm);
 
 	if (r < 0)
 		return r;
@@ -657,10 +660,10 @@ static int mm_get_locked(const struct mm_id *id, int mem_fd,
 	return 0;
 }
 
-int mem_mm(const struct mm_id *id, int mem_fd, struct mem **ret_mem)
+int mem_mm(pid_t pid, const struct mm_id *id, int mem_fd, struct mem **ret_mem)
 {
 	mutex_lock(&mem_registry);
-	int r = mm_get_locked(id, mem_fd, ret_mem);
+	int r = mm_get_locked(pid, id, mem_fd, ret_mem);
 
 	mutex_unlock(&mem_registry);
 	return r;

@@ -386,7 +386,7 @@ static int need_vmas(struct request *req, uint64_t addr, uint64_t len)
 
 	if (r != -ERESTART)
 		return r;
-	if (mem_mm(&id, -1, &mem) == 0)
+	if (mem_mm(req->cred.pid, &id, -1, &mem) == 0)
 		mem_put(mem);
 	else
 		req->need[at].flags = SV_NEED_WITH_MM;
@@ -421,7 +421,7 @@ int req_mm(struct request *req, struct mem **ret_mem)
 	if (req->hdr.flags & SV_REQ_MEM_FD && req->n_fds)
 		fd = req->fds[req->n_fds - 1];
 
-	int r = mem_mm(&id, fd, ret_mem);
+	int r = mem_mm(req->cred.pid, &id, fd, ret_mem);
 
 	return r == -ENOENT ? need(req, SV_NEED_MM, 0, 0) : r;
 }

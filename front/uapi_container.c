@@ -174,7 +174,8 @@ static int mm_segment(struct request *req, const struct sv_vma *v,
 	return req_mm(req, &seg->mem);
 }
 
-/* A file the daemon can map too, else the program's own view of it. */
+/* A file the daemon can map too, and does within the program's share; else the
+ * program's own view of it. */
 static int file_segment(struct request *req, const struct sv_vma *v,
 			uint32_t flags, struct mem_seg *seg)
 {
@@ -183,11 +184,11 @@ static int file_segment(struct request *req, const struct sv_vma *v,
 	if (fd < 0)
 		return mm_segment(req, v, seg);
 
-	int r = mem_file(fd, flags & VFIO_DMA_MAP_FLAG_WRITE,
+	int r = mem_file(req->cred.pid, fd, flags & VFIO_DMA_MAP_FLAG_WRITE,
 			 v->off + (v->end - v->start), &seg->mem);
 
 	seg->off = v->off;
-	if (r == -EOPNOTSUPP || r == -EACCES)
+	if (r == -EOPNOTSUPP || r == -EACCES || r == -ENOSPC)
 		return mm_segment(req, v, seg);
 	if (r == -EINVAL)
 		return refuse(EFAULT,

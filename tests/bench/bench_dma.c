@@ -191,9 +191,9 @@ static void setup(struct bench *b)
 	memset(b->buf, 2, BIG);
 	check(mem_guard_init(), "mem_guard_init");
 	check(ioas_new(IOAS_DMA_ENTRY_LIMIT, &b->ioas), "ioas_new");
-	check(mem_file(fd, true, BIG, &b->file), "mem_file");
+	check(mem_file(getpid(), fd, true, BIG, &b->file), "mem_file");
 	b->mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
-	check(mem_mm(&self, b->mem_fd, &b->mm), "mem_mm");
+	check(mem_mm(getpid(), &self, b->mem_fd, &b->mm), "mem_mm");
 	map_at(b, b->file, 0, FILE_IOVA, BIG);
 	map_at(b, b->mm, (uintptr_t)b->program, MM_IOVA, BIG);
 	close(fd);

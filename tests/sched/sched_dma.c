@@ -221,7 +221,8 @@ static void unmap_file(void *arg)
 		g.memory = mmap(NULL, PAGE_LEN, PROT_READ | PROT_WRITE,
 				MAP_SHARED, g.fd, 0);
 	}
-	sched_expect(mem_file(g.fd, true, PAGE_LEN, &g.mem) == 0, "mem_file");
+	sched_expect(mem_file(getpid(), g.fd, true, PAGE_LEN, &g.mem) == 0,
+		     "mem_file");
 	race_for_memory();
 }
 
@@ -237,7 +238,7 @@ static void unmap_mm(void *arg)
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		g.off = (uintptr_t)g.memory;
 	}
-	sched_expect(mem_mm(&id, g.fd, &g.mem) == 0, "mem_mm");
+	sched_expect(mem_mm(getpid(), &id, g.fd, &g.mem) == 0, "mem_mm");
 	race_for_memory();
 }
 

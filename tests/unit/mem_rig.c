@@ -74,7 +74,7 @@ struct mem *program_mem(struct program *p)
 {
 	struct mem *mem = NULL;
 
-	assert_int_equal(mem_mm(&p->id, p->mem_fd, &mem), 0);
+	assert_int_equal(mem_mm(getpid(), &p->id, p->mem_fd, &mem), 0);
 	return mem;
 }
 

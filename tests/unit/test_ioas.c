@@ -44,7 +44,7 @@ static void ram_init(struct ram *ram, uint64_t len)
 	ram->bytes =
 		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, ram->fd, 0);
 	assert_true(ram->bytes != MAP_FAILED);
-	assert_int_equal(mem_file(ram->fd, true, len, &ram->mem), 0);
+	assert_int_equal(mem_file(getpid(), ram->fd, true, len, &ram->mem), 0);
 }
 
 static void ram_done(struct ram *ram)

@@ -94,8 +94,9 @@ static int setup(void **state)
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(r->file != MAP_FAILED && r->private != MAP_FAILED);
 	r->mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
-	assert_int_equal(mem_file(r->fd, true, BYTES, &r->file_mem), 0);
-	assert_int_equal(mem_mm(&self, r->mem_fd, &r->mm), 0);
+	assert_int_equal(mem_file(getpid(), r->fd, true, BYTES, &r->file_mem),
+			 0);
+	assert_int_equal(mem_mm(getpid(), &self, r->mem_fd, &r->mm), 0);
 	assert_int_equal(ioas_new(100, &r->ioas), 0);
 	map_all(r);
 	*state = r;

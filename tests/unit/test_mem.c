@@ -46,10 +46,10 @@ static void file_is_one_memory_however_it_is_opened(void **state)
 	int reading = reopen(fd, O_RDONLY), other = new_file(PAGE);
 	struct mem *a, *b, *c, *d;
 
-	assert_int_equal(mem_file(fd, true, PAGE, &a), 0);
-	assert_int_equal(mem_file(again, true, PAGE, &b), 0);
-	assert_int_equal(mem_file(reading, false, PAGE, &c), 0);
-	assert_int_equal(mem_file(other, true, PAGE, &d), 0);
+	assert_int_equal(mem_file(getpid(), fd, true, PAGE, &a), 0);
+	assert_int_equal(mem_file(getpid(), again, true, PAGE, &b), 0);
+	assert_int_equal(mem_file(getpid(), reading, false, PAGE, &c), 0);
+	assert_int_equal(mem_file(getpid(), other, true, PAGE, &d), 0);
 	assert_ptr_equal(a, b);
 	assert_ptr_not_equal(a, c);
 	assert_ptr_not_equal(a, d);
@@ -83,17 +83,23 @@ static void file_refuses_what_it_cannot_promise(void **state)
 
 	assert_int_equal(pipe(pipes), 0);
 	assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE), 0);
-	assert_int_equal(mem_file(-1, false, PAGE, &mem), -EACCES);
-	assert_int_equal(mem_file(path, false, PAGE, &mem), -EACCES);
-	assert_int_equal(mem_file(writing, false, PAGE, &mem), -EACCES);
-	assert_int_equal(mem_file(writing, true, PAGE, &mem), -EACCES);
-	assert_int_equal(mem_file(reading, true, PAGE, &mem), -EACCES);
-	assert_int_equal(mem_file(sealed, true, PAGE, &mem), -EACCES);
-	assert_int_equal(mem_file(null, true, PAGE, &mem), -EOPNOTSUPP);
-	assert_int_equal(mem_file(disk, false, PAGE, &mem), -EOPNOTSUPP);
-	assert_int_equal(mem_file(pipes[0], false, PAGE, &mem), -EOPNOTSUPP);
-	assert_int_equal(mem_file(fd, true, PAGE + 1, &mem), -EINVAL);
-	assert_int_equal(mem_file(fd, true, 0, &mem), -EINVAL);
+	assert_int_equal(mem_file(getpid(), -1, false, PAGE, &mem), -EACCES);
+	assert_int_equal(mem_file(getpid(), path, false, PAGE, &mem), -EACCES);
+	assert_int_equal(mem_file(getpid(), writing, false, PAGE, &mem),
+			 -EACCES);
+	assert_int_equal(mem_file(getpid(), writing, true, PAGE, &mem),
+			 -EACCES);
+	assert_int_equal(mem_file(getpid(), reading, true, PAGE, &mem),
+			 -EACCES);
+	assert_int_equal(mem_file(getpid(), sealed, true, PAGE, &mem), -EACCES);
+	assert_int_equal(mem_file(getpid(), null, true, PAGE, &mem),
+			 -EOPNOTSUPP);
+	assert_int_equal(mem_file(getpid(), disk, false, PAGE, &mem),
+			 -EOPNOTSUPP);
+	assert_int_equal(mem_file(getpid(), pipes[0], false, PAGE, &mem),
+			 -EOPNOTSUPP);
+	assert_int_equal(mem_file(getpid(), fd, true, PAGE + 1, &mem), -EINVAL);
+	assert_int_equal(mem_file(getpid(), fd, true, 0, &mem), -EINVAL);
 	assert_null(mem);
 	close(fd);
 	close(reading);
@@ -112,11 +118,11 @@ static void file_may_grow(void **state)
 	struct mem *small, *big;
 	char c = 0;
 
-	assert_int_equal(mem_file(fd, true, PAGE, &small), 0);
+	assert_int_equal(mem_file(getpid(), fd, true, PAGE, &small), 0);
 	assert_int_equal(mem_write(small, NULL, 0, "s", 1), 0);
-	assert_int_equal(mem_file(fd, true, 9 * PAGE, &big), -EINVAL);
+	assert_int_equal(mem_file(getpid(), fd, true, 9 * PAGE, &big), -EINVAL);
 	assert_int_equal(ftruncate(fd, 9 * PAGE), 0);
-	assert_int_equal(mem_file(fd, true, 9 * PAGE, &big), 0);
+	assert_int_equal(mem_file(getpid(), fd, true, 9 * PAGE, &big), 0);
 	assert_ptr_equal(small, big);
 	assert_int_equal(mem_write(big, NULL, 9 * PAGE - 1, "b", 1), 0);
 	assert_int_equal(mem_read(big, NULL, 0, &c, 1), 0);
@@ -132,8 +138,9 @@ static void file_ends_with_its_last_page(void **state)
 	struct mem *mem = NULL;
 	char c = 0;
 
-	assert_int_equal(mem_file(fd, true, 2 * PAGE + 1, &mem), -EINVAL);
-	assert_int_equal(mem_file(fd, true, 2 * PAGE, &mem), 0);
+	assert_int_equal(mem_file(getpid(), fd, true, 2 * PAGE + 1, &mem),
+			 -EINVAL);
+	assert_int_equal(mem_file(getpid(), fd, true, 2 * PAGE, &mem), 0);
 	assert_int_equal(mem_write(mem, NULL, 2 * PAGE - 1, "e", 1), 0);
 	assert_int_equal(mem_read(mem, NULL, 2 * PAGE - 1, &c, 1), 0);
 	assert_int_equal(c, 'e');
@@ -149,7 +156,7 @@ static void truncated_file_costs_the_copy(void **state)
 	struct mem *mem;
 
 	guard_on();
-	assert_int_equal(mem_file(fd, true, 4 * PAGE, &mem), 0);
+	assert_int_equal(mem_file(getpid(), fd, true, 4 * PAGE, &mem), 0);
 	assert_int_equal(ftruncate(fd, PAGE), 0);
 	for (int again = 0; again < 2; again++)
 		for (size_t i = 0; i < ARRAY_SIZE(len); i++) {
@@ -232,7 +239,7 @@ static void published_word_is_last(void **state)
 	pthread_t t;
 
 	ring.entry = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
-	assert_int_equal(mem_file(fd, true, PAGE, &mem), 0);
+	assert_int_equal(mem_file(getpid(), fd, true, PAGE, &mem), 0);
 	pthread_create(&t, NULL, poll_ring, &ring);
 	for (uint64_t i = 1; clock_ns() < end || !ring.saw_one; i++) {
 		uint64_t entry[2] = {i, i};
@@ -256,7 +263,7 @@ static void small_copies_are_exact(void **state)
 	uint8_t out[80], in[80], zero[PAGE] = {0};
 	struct mem *mem;
 
-	assert_int_equal(mem_file(fd, true, PAGE, &mem), 0);
+	assert_int_equal(mem_file(getpid(), fd, true, PAGE, &mem), 0);
 	for (size_t i = 0; i < sizeof(out); i++)
 		out[i] = (uint8_t)(i + 1);
 	for (size_t off = 0; off < 16; off++)

@@ -261,7 +261,7 @@ static void held_copy_gives_up_on_unmap(void **state)
 	ioas_put(d.ioas);
 
 	/* the stuck one is nobody's; a new one works at once */
-	assert_int_equal(mem_mm(&p.id, -1, &mem), -ENOENT);
+	assert_int_equal(mem_mm(getpid(), &p.id, -1, &mem), -ENOENT);
 	char buf[8];
 
 	mem = program_mem(&p);

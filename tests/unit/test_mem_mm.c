@@ -18,17 +18,17 @@ static void mm_is_known_by_its_name(void **state)
 	struct mem *a, *b, *c = NULL;
 
 	program_start(&p);
-	assert_int_equal(mem_mm(&p.id, -1, &c), -ENOENT);
+	assert_int_equal(mem_mm(getpid(), &p.id, -1, &c), -ENOENT);
 	a = program_mem(&p);
-	assert_int_equal(mem_mm(&p.id, -1, &b), 0);
+	assert_int_equal(mem_mm(getpid(), &p.id, -1, &b), 0);
 	assert_ptr_equal(a, b);
 	mem_put(a);
-	assert_int_equal(mem_mm(&p.id, -1, &c), 0);
+	assert_int_equal(mem_mm(getpid(), &p.id, -1, &c), 0);
 	mem_put(b);
 	mem_put(c);
 	c = NULL;
-	assert_int_equal(mem_mm(&p.id, -1, &c), -ENOENT);
-	assert_int_equal(mem_mm(&p.id, 9999, &c), -EBADF);
+	assert_int_equal(mem_mm(getpid(), &p.id, -1, &c), -ENOENT);
+	assert_int_equal(mem_mm(getpid(), &p.id, 9999, &c), -EBADF);
 	assert_null(c);
 	program_done(&p);
 }
@@ -94,7 +94,7 @@ static void mm_copies_more_than_one_job(void **state)
 
 	for (size_t i = 0; i < LEN; i++)
 		out[i] = (uint8_t)(i * 31 + i / 4096);
-	assert_int_equal(mem_mm(&self, fd, &mem), 0);
+	assert_int_equal(mem_mm(getpid(), &self, fd, &mem), 0);
 	close(fd);
 	assert_int_equal(mem_write(mem, NULL, va(there), out, LEN), 0);
 	assert_memory_equal(there, out, LEN);
@@ -170,7 +170,7 @@ static void missing_userfaultfd_page_holds_nobody(void **state)
 
 	assert_int_equal(ioctl(uffd, UFFDIO_API, &api), 0);
 	assert_int_equal(ioctl(uffd, UFFDIO_REGISTER, &reg), 0);
-	assert_int_equal(mem_mm(&self, fd, &mem), 0);
+	assert_int_equal(mem_mm(getpid(), &self, fd, &mem), 0);
 	close(fd);
 	assert_int_equal(mem_read(mem, NULL, va(page), buf, 8), -EIO);
 	assert_int_equal(mem_write(mem, NULL, va(page), buf, 8), -EIO);
