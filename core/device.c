@@ -402,6 +402,7 @@ static int device_make(struct sv_dev *dev, const struct device_host *host)
 	r = device_make_parts(dev, host);
 	if (r < 0)
 		return r;
+	dev->begun = true;
 	return dev->ops->init ? dev->ops->init(dev) : 0;
 }
 
@@ -451,7 +452,7 @@ struct sv_dev *device_free(struct sv_dev *dev)
 {
 	if (!dev)
 		return NULL;
-	if (dev->ops->done)
+	if (dev->begun && dev->ops->done)
 		dev->ops->done(dev);
 	devthread_free(dev->thread);
 	ioeventfds_done(&dev->ioeventfds);

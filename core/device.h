@@ -152,6 +152,7 @@ struct sv_dev {
 	void *fault_arg;
 	void (*left)(void *opaque, struct sv_dev *dev);
 	void *left_arg;
+	bool begun;  /* its model's init() has, so that done() may follow */
 	char *error; /* where sv_error() writes while starting up, or NULL */
 
 	struct mutex
