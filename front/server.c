@@ -41,14 +41,14 @@ const struct server_conf *server_conf(const struct server *s)
 	return &s->conf;
 }
 
-void server_arm(struct server *s, int op, int fd, uint64_t tag)
+int server_arm(struct server *s, int op, int fd, uint64_t tag)
 {
 	struct epoll_event ev = {
 		.events = EPOLLIN | EPOLLONESHOT,
 		.data.u64 = tag,
 	};
 
-	epoll_ctl(s->epfd, op, fd, &ev);
+	return epoll_ctl(s->epfd, op, fd, &ev) < 0 ? -errno : 0;
 }
 
 static void file_served(struct file *f)
@@ -320,12 +320,12 @@ static void server_accept(struct server *s)
 
 	int r = server_insert(s, f);
 
-	if (r == 0) {
-		server_arm(s, EPOLL_CTL_ADD, fd, f->serial);
-		return;
+	if (r < 0) {
+		note_refusal(s, f->pid, "connect", r);
+		server_put(f);
+	} else if (server_arm(s, EPOLL_CTL_ADD, fd, f->serial) < 0) {
+		server_remove(s, f);
 	}
-	note_refusal(s, f->pid, "connect", r);
-	server_put(f);
 }
 
 static void server_drain_inotify(struct server *s)
@@ -382,22 +382,35 @@ static int server_add_thread(struct server *s);
 /* Whoever has something to do sees to it that somebody else is waiting. */
 static void *server_main(void *arg)
 {
-	struct server *s = arg;
+	struct server_thread *t = arg;
+	struct server *s = t->server;
 	struct epoll_event ev;
-	struct request *req = calloc(1, sizeof(*req));
 
-	while (req) {
+	for (;;) {
 		if (thread_wait_events(s->epfd, &ev, 1) < 1)
 			continue;
 		if (ev.data.u64 == TAG_STOP)
 			break;
 		if (atomic_fetch_sub(&s->n_idle, 1) == 1)
 			server_add_thread(s);
-		server_event(s, req, &ev);
+		server_event(s, t->req, &ev);
 		atomic_fetch_add(&s->n_idle, 1);
 	}
-	free(req);
 	return NULL;
+}
+
+static int thread_new(struct server *s, struct server_thread *t)
+{
+	*t = (struct server_thread){
+		.server = s,
+		.req = calloc(1, sizeof(*t->req)),
+	};
+	int r = t->req ? thread_start(&t->thread, "front", server_main, t)
+		       : -ENOMEM;
+
+	if (r < 0)
+		free(t->req);
+	return r;
 }
 
 static int server_add_thread(struct server *s)
@@ -407,8 +420,7 @@ static int server_add_thread(struct server *s)
 	mutex_lock(&s->threads_lock);
 	if (s->n_threads < SERVER_THREADS && !s->stopping) {
 		atomic_fetch_add(&s->n_idle, 1);
-		r = thread_start(&s->thread[s->n_threads], "front", server_main,
-				 s);
+		r = thread_new(s, &s->thread[s->n_threads]);
 		if (r == 0)
 			s->n_threads++;
 		else
@@ -425,8 +437,10 @@ static void server_end_threads(struct server *s)
 	mutex_unlock(&s->threads_lock);
 	if (s->stop_fd >= 0)
 		eventfd_write(s->stop_fd, 1);
-	for (unsigned int i = 0; i < s->n_threads; i++)
-		thread_join(&s->thread[i]);
+	for (unsigned int i = 0; i < s->n_threads; i++) {
+		thread_join(&s->thread[i].thread);
+		free(s->thread[i].req);
+	}
 }
 
 static int door_listen(const char *path)
@@ -485,10 +499,12 @@ static int server_open_fds(struct server *s, const char *door)
 
 	if (r < 0)
 		return r;
-	epoll_ctl(s->epfd, EPOLL_CTL_ADD, s->stop_fd, &stop);
-	server_arm(s, EPOLL_CTL_ADD, s->door, TAG_DOOR);
-	server_arm(s, EPOLL_CTL_ADD, s->conf.machine->inotify, TAG_INOTIFY);
-	return 0;
+	if (epoll_ctl(s->epfd, EPOLL_CTL_ADD, s->stop_fd, &stop) < 0)
+		return -errno;
+	r = server_arm(s, EPOLL_CTL_ADD, s->door, TAG_DOOR);
+	return r < 0 ? r
+		     : server_arm(s, EPOLL_CTL_ADD, s->conf.machine->inotify,
+				  TAG_INOTIFY);
 }
 
 /* One to serve the first program, one to be there meanwhile. */

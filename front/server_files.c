@@ -411,6 +411,8 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 
 	if (r == 0)
 		r = server_watch_hangup(s, f);
+	if (r == 0) /* nothing can come before it is given away */
+		r = server_arm(s, EPOLL_CTL_ADD, f->sock, f->serial);
 	if (r == 0)
 		r = server_insert(s, f);
 	if (r < 0) {
@@ -420,7 +422,6 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 	} else {
 		server_wake(f);
 		sched_point("file made");
-		server_arm(s, EPOLL_CTL_ADD, f->sock, f->serial);
 		req_send_fd(req, fd, true, cloexec);
 	}
 	server_put(f);

@@ -19,6 +19,13 @@ enum { TAG_STOP, TAG_DOOR, TAG_INOTIFY, TAG_FIRST_FILE };
 
 LIST_HEAD(file_bucket, file);
 
+/* One of those that answer. All it needs is there before it starts. */
+struct server_thread {
+	struct thread thread;
+	struct server *server;
+	struct request *req; /* its own, from one event to the next */
+};
+
 struct server {
 	struct server_conf conf; /* immutable */
 	int epfd;
@@ -33,7 +40,7 @@ struct server {
 	struct cond work_done;	   /* with release: a request was served */
 	atomic_int n_settling;	   /* who may wait for that; set with release */
 	struct mutex threads_lock; /* the three below */
-	struct thread thread[SERVER_THREADS];
+	struct server_thread thread[SERVER_THREADS];
 	unsigned int n_threads;
 	bool stopping;
 
@@ -47,8 +54,9 @@ struct server {
 	struct channels channels;
 };
 
-/** server_arm() - Have one thread told when there is something to take */
-void server_arm(struct server *s, int op, int fd, uint64_t tag);
+/** server_arm() - Have one thread told when there is something to take. Adding
+ * may fail: 0 or -errno */
+int server_arm(struct server *s, int op, int fd, uint64_t tag);
 
 /** server_serial() - A number that this server has not used yet */
 uint64_t server_serial(struct server *s);
