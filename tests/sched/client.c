@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "lib/sched.h"
+#include "host.h"
 #include "uapi/vfio.h"
 
 #define MM_ID	 0x5eed /* the same for all: they are one process */
@@ -113,7 +113,8 @@ static void attach(struct msghdr *msg, char *control, size_t size,
 	memcpy(CMSG_DATA(cmsg), m->fds, m->n_fds * sizeof(int));
 }
 
-static void send_question(struct client *c, const struct question *q)
+/* 0; -ENODEV, if that may be: the other end has gone. */
+static int send_question(struct client *c, const struct question *q)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int[8]))];
 	struct message m;
@@ -130,11 +131,22 @@ static void send_question(struct client *c, const struct question *q)
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 5};
 
 	attach(&msg, control, sizeof(control), &m);
-	sched_expect(
-		sendmsg(q->on >= 0 ? q->on : c->door, &msg, MSG_NOSIGNAL) >= 0,
-		"%s: %s", q->call, strerror(errno));
+	bool sent =
+		sendmsg(q->on >= 0 ? q->on : c->door, &msg, MSG_NOSIGNAL) >= 0;
+
+	sched_expect(sent || c->unsure, "%s: %s", q->call, strerror(errno));
 	if (m.head.flags & SV_REQ_KEEP)
 		close(m.fds[0]);
+	return sent ? 0 : -ENODEV;
+}
+
+/* The next question on a file makes another, of another name. */
+static void forget_line(struct client *c)
+{
+	if (c->line >= 0)
+		close(c->line);
+	c->line = NO_FD;
+	c->name += 1ull << 32;
 }
 
 static void take_fds(struct client *c, struct msghdr *msg,
@@ -173,30 +185,44 @@ static void take_answer(struct client *c, int sock, const char *call,
 
 	ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	sched_expect(n >= (ssize_t)sizeof(reply), "%s: no answer", call);
+	if (n < (ssize_t)sizeof(reply)) {
+		sched_expect(c->unsure, "%s: no answer", call);
+		a->lost = true;
+		a->result = -ENODEV;
+		return;
+	}
 	sched_expect(reply.seq == c->seq, "%s: an answer to something else",
 		     call);
-	sched_expect(reply.kind == SV_DONE, "%s: more is needed", call);
+	a->needs = reply.kind == SV_NEED;
+	sched_expect(!a->needs || c->unsure, "%s: more is needed", call);
 	a->result = reply.result;
+	a->flags = reply.flags;
 	a->n = reply.n;
 	a->len = (size_t)n - sizeof(reply);
 	take_fds(c, &msg, &reply, a);
 }
 
+static int answers_on(const struct client *c, const struct question *q)
+{
+	if (q->on < 0)
+		return c->door;
+	return c->once < 0 ? c->line : c->once;
+}
+
 int64_t client_ask(struct client *c, const struct question *q,
 		   struct answer *ret_answer)
 {
+	*ret_answer = (struct answer){.fd = NO_FD};
 	sched_point(q->call);
-	send_question(c, q);
-	if (q->on < 0) {
-		take_answer(c, c->door, q->call, ret_answer);
-	} else if (c->once < 0) {
-		take_answer(c, c->line, q->call, ret_answer);
-	} else {
-		take_answer(c, c->once, q->call, ret_answer);
+	ret_answer->result = send_question(c, q);
+	ret_answer->lost = ret_answer->result < 0;
+	if (!ret_answer->lost)
+		take_answer(c, answers_on(c, q), q->call, ret_answer);
+	if (c->once >= 0)
 		close(c->once);
-		c->once = NO_FD;
-	}
+	c->once = NO_FD;
+	if (ret_answer->lost && q->on >= 0)
+		forget_line(c);
 	return ret_answer->result;
 }
 

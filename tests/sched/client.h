@@ -7,6 +7,7 @@
 #ifndef SOFTVFIO_TESTS_SCHED_CLIENT_H
 #define SOFTVFIO_TESTS_SCHED_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct client {
 	int once;      /* and the first, which brings it */
 	uint64_t name; /* of the channel whose other end the server keeps */
 	uint64_t seq;
+	bool unsure; /* no answer is the answer -ENODEV, as from the shim */
 };
 
 /**
@@ -54,7 +56,10 @@ struct question {
 /** struct answer - What came back */
 struct answer {
 	int64_t result;
-	int fd; /* -1: none came along */
+	uint32_t flags; /* SV_REPLY_* */
+	bool lost;	/* nobody answered */
+	bool needs;	/* SV_NEED: what of, and no result */
+	int fd;		/* -1: none came along */
 	uint32_t n;
 	size_t len;
 	_Alignas(8) uint8_t bytes[1024];

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Starting and ending a daemon: hosted.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "hosted.h"
+#include "lib/log.h"
+#include "tests/sched/host.h"
+
+#define DEADLINE_S 20
+
+static unsigned long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (unsigned long)t.tv_sec * 1000 +
+	       (unsigned long)t.tv_nsec / 1000000;
+}
+
+unsigned long host_deadline(void)
+{
+	const char *slow = getenv("SOFTVFIO_SLOW");
+
+	return now_ms() +
+	       DEADLINE_S * 1000 * strtoul(slow ? slow : "1", NULL, 10);
+}
+
+bool host_is_late(unsigned long deadline)
+{
+	return now_ms() > deadline;
+}
+
+void sched_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	abort();
+}
+
+void sched_wait_readable(int fd, const char *name)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int ms = (int)(host_deadline() - now_ms());
+
+	sched_expect(poll(&p, 1, ms) == 1, "%s: no answer in time", name);
+}
+
+void host_begin(struct host *h, const char *const *devices)
+{
+	char err[256];
+
+	*h = (struct host){.lifeline = -1, .ready = -1};
+	for (; *devices; devices++)
+		sched_expect(conf_add_text(&h->conf, *devices, err) == 0, "%s",
+			     err);
+	sched_expect(conf_place(&h->conf, err) == 0, "%s", err);
+	strcpy(h->dir, "/dev/shm/softvfio-fail-XXXXXX");
+	sched_expect(mkdtemp(h->dir), "%s: %s", h->dir, strerror(errno));
+	snprintf(h->door, sizeof(h->door), "%s/door", h->dir);
+}
+
+/* Nothing that is said is news: it is told to fail. */
+void __wrap_log_line(enum log_level level, const char *fmt, ...);
+
+void __wrap_log_line(enum log_level level, const char *fmt, ...)
+{
+}
+
+struct start {
+	struct host *host;
+	int ready;
+	int lifeline;
+};
+
+static void *host_main(void *arg)
+{
+	struct start *start = arg;
+	struct daemon_conf conf = {
+		.dir = start->host->dir,
+		.name = "fail",
+		.devices = &start->host->conf,
+		.ready_fd = start->ready,
+		.lifeline_fd = start->lifeline,
+	};
+
+	start->host->result = daemon_run(&conf);
+	free(start);
+	return NULL;
+}
+
+bool host_start(struct host *h)
+{
+	struct start *start = malloc(sizeof(*start));
+	int ready[2], lifeline[2];
+	char byte;
+
+	sched_expect(start && pipe2(ready, O_CLOEXEC) == 0 &&
+			     pipe2(lifeline, O_CLOEXEC) == 0,
+		     "pipe: %s", strerror(errno));
+	*start = (struct start){h, ready[1], lifeline[0]};
+	h->ready = ready[0];
+	h->lifeline = lifeline[1];
+	sched_expect(thread_start(&h->thread, "daemon", host_main, start) == 0,
+		     "thread");
+	sched_wait_readable(h->ready, "the daemon");
+	if (read(h->ready, &byte, 1) == 1)
+		return true;
+	host_stop(h);
+	return false;
+}
+
+void host_stop(struct host *h)
+{
+	close(h->lifeline);
+	thread_join(&h->thread);
+	close(h->ready);
+}
+
+void host_end(struct host *h)
+{
+	sched_expect(rmdir(h->dir) == 0, "%s: %s", h->dir, strerror(errno));
+	conf_done(&h->conf);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A daemon of the test's, in its own process, on threads that are not spared. */
+#ifndef SOFTVFIO_TESTS_FAIL_HOSTED_H
+#define SOFTVFIO_TESTS_FAIL_HOSTED_H
+
+#include <stdbool.h>
+
+#include "daemon/conf.h"
+#include "lib/thread.h"
+
+struct host {
+	struct conf conf;
+	struct thread thread;
+	char dir[64];
+	char door[72];
+	int lifeline;
+	int ready;
+	int result; /* of daemon_run(), once it has ended */
+};
+
+/** host_begin() - A directory, and devices such as "edu,bar2=64K"; NULL ends */
+void host_begin(struct host *h, const char *const *devices);
+
+/** host_start() - The daemon. Return: does it serve? If not, it has ended */
+bool host_start(struct host *h);
+
+/** host_stop() - It ends; its directory has to be empty again */
+void host_stop(struct host *h);
+void host_end(struct host *h);
+
+/** host_deadline() - A moment that is too late for whatever is waited for */
+unsigned long host_deadline(void);
+bool host_is_late(unsigned long deadline);
+
+#endif
