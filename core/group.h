@@ -31,7 +31,8 @@ struct group {
 	struct mutex lock;  /* everything below, and members' presence */
 	bool file_open;	    /* the program holds the group's file */
 	unsigned int users; /* open device files */
-	struct container *container; /* one reference, or NULL */
+	/* one reference, or NULL; compared without the lock */
+	struct container *_Atomic container;
 };
 
 /** struct group_status - VFIO_GROUP_GET_STATUS */

@@ -14,24 +14,24 @@ static int shown(struct server *s, struct machine_dev *md, int result)
 
 int plug_unbind(struct server *s, struct machine_dev *md)
 {
-	server_settle(s);
+	server_settle_group(s, md->group);
 	return shown(s, md, unplug_unbind(server_conf(s)->machine, md));
 }
 
 int plug_remove(struct server *s, struct machine_dev *md)
 {
-	server_settle(s);
+	server_settle_group(s, md->group);
 	return shown(s, md, unplug_remove(server_conf(s)->machine, md));
 }
 
 int plug_bind(struct server *s, struct machine_dev *md)
 {
-	server_settle(s);
+	server_settle_group(s, md->group);
 	return shown(s, md, group_bind(md->group, md->dev));
 }
 
 int plug_back(struct server *s, struct machine_dev *md)
 {
-	server_settle(s);
+	server_settle_group(s, md->group);
 	return shown(s, md, unplug_plug(server_conf(s)->machine, md));
 }

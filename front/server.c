@@ -247,7 +247,7 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 	req_finish(req);
 	file_served(f);
 	server_serves(NULL);
-	server_work_done(s);
+	server_work_done(f->lane);
 
 	bool handover = req->fd_out >= 0;
 
@@ -507,6 +507,22 @@ static int server_open_fds(struct server *s, const char *door)
 				  TAG_INOTIFY);
 }
 
+static int server_make_lanes(struct server *s)
+{
+	const struct machine *m = s->conf.machine;
+
+	s->lane = calloc(m->n_groups + 1, sizeof(*s->lane));
+	if (!s->lane)
+		return -ENOMEM;
+	s->n_lanes = m->n_groups + 1;
+	for (size_t i = 0; i < s->n_lanes; i++) {
+		s->lane[i].group = i ? m->group[i - 1] : NULL;
+		mutex_init(&s->lane[i].release, RANK_RELEASE, "release");
+		cond_init(&s->lane[i].work_done);
+	}
+	return 0;
+}
+
 /* One to serve the first program, one to be there meanwhile. */
 static int server_start(struct server *s)
 {
@@ -527,14 +543,15 @@ int server_new(const struct server_conf *conf, const char *door,
 	s->last_serial = TAG_FIRST_FILE;
 	TAILQ_INIT(&s->table);
 	rwlock_init(&s->handover, RANK_HANDOVER, "handover");
-	mutex_init(&s->release, RANK_RELEASE, "release");
-	cond_init(&s->work_done);
+	mutex_init(&s->looking, RANK_LEAF, "looking");
 	mutex_init(&s->threads_lock, RANK_LEAF, "threads");
 	mutex_init(&s->table_lock, RANK_LEAF, "table");
 	channels_init(&s->channels);
 
-	int r = server_open_fds(s, door);
+	int r = server_make_lanes(s);
 
+	if (r == 0)
+		r = server_open_fds(s, door);
 	if (r == 0)
 		r = server_start(s);
 	if (r < 0) {
@@ -561,8 +578,12 @@ struct server *server_free(struct server *s)
 			close(fds[i]);
 	mutex_done(&s->table_lock);
 	mutex_done(&s->threads_lock);
-	cond_done(&s->work_done);
-	mutex_done(&s->release);
+	for (size_t i = 0; i < s->n_lanes; i++) {
+		cond_done(&s->lane[i].work_done);
+		mutex_done(&s->lane[i].release);
+	}
+	free(s->lane);
+	mutex_done(&s->looking);
 	rwlock_done(&s->handover);
 	free(s);
 	return NULL;

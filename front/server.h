@@ -22,6 +22,9 @@
 #define FILE_WHAT_MAX  80
 
 struct file;
+struct group;
+struct container;
+struct lane;
 
 /**
  * struct file_ops - What a kind of file does; NULL = not possible
@@ -31,6 +34,7 @@ struct file;
  *
  * @busy:    something else than descriptors still holds the file
  * @release: the last holder is gone; drops the object's references
+ * @group:   whose files are released one at a time; NULL = of no group
  */
 struct file_ops {
 	int64_t (*ioctl)(struct request *req);
@@ -40,6 +44,7 @@ struct file_ops {
 	void (*stat)(struct file *f, struct sv_stat *st);
 	bool (*busy)(struct file *f);
 	void (*release)(struct file *f);
+	struct group *(*group)(const struct file *f);
 };
 
 /** struct file - An open file: one socket end here, the other is the fd */
@@ -56,6 +61,7 @@ struct file {
 	const struct file_ops *ops;
 	void *object;  /* container, group, or machine_dev */
 	void *object2; /* of a device file: its group */
+	struct lane *lane;
 	char what[FILE_WHAT_MAX];
 	struct share share; /* while it is in the table */
 
@@ -97,12 +103,17 @@ bool server_idle(struct server *s);
 /**
  * server_settle() - Release everything that visibly nobody holds any more, and
  * wait for releases in progress
+ * server_settle_group() - Only the files of a group
+ * server_settle_container() - Only the files of the groups attached to one
  *
- * To be called before any answer that depends on who is alive. Waits for what
- * the dead have asked for, but no longer than a piece of DMA may take.
- * Context: takes the release lock and what is inside; no lock held.
+ * To be called before any answer that depends on who is alive, and about no
+ * more than it depends on. Waits for what the dead have asked for and for
+ * releases, but no longer than a piece of DMA may take.
+ * Context: takes lanes and what is inside; no lock held.
  */
 void server_settle(struct server *s);
+void server_settle_group(struct server *s, const struct group *g);
+void server_settle_container(struct server *s, const struct container *c);
 
 /**
  * server_open() - Make a file and answer @req with its descriptor

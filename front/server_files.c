@@ -15,12 +15,14 @@
  * hang-up would come late. So giving away is done under `handover` for reading,
  * and server_settle() first waits for it.
  *
- * Releases run one at a time under the release lock, by whichever thread comes
- * first: the one that read the end-of-file, or one that has to know who is
- * alive (server_settle()). A file is not released under a running request, as
- * on Linux. There a task that has ended has no request under way any more; here
- * one may still be queued or served, so server_settle() waits until it is not,
- * but for those that wait in server_settle() themselves.
+ * Releases of a group's files run one at a time in the group's lane, by
+ * whichever thread comes first: the one that read the end-of-file, or one that
+ * has to know who is alive (server_settle()). A file that is being released is
+ * shown as hung up until that is done, so who finds none that concerns him need
+ * not look at the lane. A file is not released under a running request, as on
+ * Linux. There a task that has ended has no request under way any more; here one
+ * may still be queued or served, so server_settle() waits until it is not, but
+ * for those that wait in server_settle() themselves.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,6 +43,7 @@
 #include "lib/sched.h"
 
 #define HANGUPS_AT_ONCE 64
+#define LANES_MAX	(MACHINE_DEVICES_MAX + 1)
 #define NAME_TRIES	16	   /* then open() is EADDRINUSE */
 #define SETTLE_NS	2000000000 /* as long as a piece of DMA may take */
 
@@ -162,10 +165,21 @@ struct file **server_files(struct server *s, size_t *ret_n)
 	return files;
 }
 
-static void server_release(struct server *s, struct file *f, bool *ret_work)
-	REQUIRES(&s->release)
+/* What is looked for among the files that have hung up. */
+struct look {
+	struct lane *lane;		   /* NULL: of any */
+	const struct container *container; /* NULL: of any */
+	bool work;			   /* one of them has some left */
+	bool *lanes;			   /* those that have one */
+};
+
+typedef void (*look_fn)(struct server *s, struct file *f, struct look *look);
+
+static void release_file(struct server *s, struct file *f, struct look *look)
+	REQUIRES(&look->lane->release)
 {
-	if (!file_is_gone(f, ret_work) || (f->ops->busy && f->ops->busy(f)))
+	if (f->lane != look->lane || !file_is_gone(f, &look->work) ||
+	    (f->ops->busy && f->ops->busy(f)))
 		return;
 	sched_point("release");
 	if (f->ops->release)
@@ -173,36 +187,65 @@ static void server_release(struct server *s, struct file *f, bool *ret_work)
 	server_remove(s, f);
 }
 
-/* Look at some of the files that have hung up. Returns how many there were. */
-static int server_release_some(struct server *s, bool *ret_work)
-	REQUIRES(&s->release)
+/* Concerned: what is asked depends on this lane's files. */
+static bool concerns(const struct look *look, struct lane *lane)
+{
+	if (look->container)
+		return lane->group && lane->group->container == look->container;
+	return !look->lane || look->lane == lane;
+}
+
+static void note_lane(struct server *s, struct file *f, struct look *look)
+{
+	if (concerns(look, f->lane))
+		look->lanes[f->lane - s->lane] = true;
+}
+
+/* The host may say that there is nothing while another thread is asking. */
+static int ask_who_hung_up(struct server *s, struct epoll_event *ev)
+{
+	sched_point("who has hung up?");
+	mutex_lock(&s->looking);
+	int n = epoll_wait(s->hangups, ev, HANGUPS_AT_ONCE, 0);
+
+	mutex_unlock(&s->looking);
+	return n;
+}
+
+/* Some of the files that have hung up. Returns how many there were. */
+static int look_at_some(struct server *s, look_fn fn, struct look *look)
 {
 	struct epoll_event ev[HANGUPS_AT_ONCE];
-	sched_point("who has hung up?");
-	int n = epoll_wait(s->hangups, ev, HANGUPS_AT_ONCE, 0);
+	int n = ask_who_hung_up(s, ev);
 
 	for (int i = 0; i < n; i++) {
 		struct file *f = server_find(s, ev[i].data.u64);
 
 		if (f)
-			server_release(s, f, ret_work);
+			fn(s, f, look);
 		server_put(f);
 	}
 	return n;
 }
 
-/* Returns whether one of those that have hung up has work left. */
-static bool release_all(struct server *s) REQUIRES(&s->release)
+static void look_at_all(struct server *s, look_fn fn, struct look *look)
 {
-	bool work = false;
-
 	/* those that are busy stay in the set, and the host shows them last */
 	size_t rounds = share_limit(SHARE_FILES)->all / HANGUPS_AT_ONCE + 1;
 
 	for (size_t i = 0; i < rounds; i++)
-		if (server_release_some(s, &work) < HANGUPS_AT_ONCE)
+		if (look_at_some(s, fn, look) < HANGUPS_AT_ONCE)
 			break;
-	return work;
+}
+
+/* Returns whether one of those that have hung up has work left. */
+static bool release_lane(struct server *s, struct lane *lane)
+	REQUIRES(&lane->release)
+{
+	struct look look = {.lane = lane};
+
+	look_at_all(s, release_file, &look);
+	return look.work;
 }
 
 static void wait_for_handover(struct server *s)
@@ -211,13 +254,38 @@ static void wait_for_handover(struct server *s)
 	rwlock_unwrite(&s->handover);
 }
 
+/* What has hung up is released by us, or by who has the lock and looks again
+ * once he has let it go. */
+static void release_if_free(struct server *s, struct lane *lane)
+{
+	while (atomic_load(&lane->again) && mutex_trylock(&lane->release)) {
+		atomic_store(&lane->again, false);
+		release_lane(s, lane);
+		mutex_unlock(&lane->release);
+	}
+}
+
+static void lane_leave(struct server *s, struct lane *lane)
+	RELEASES(&lane->release)
+{
+	mutex_unlock(&lane->release);
+	release_if_free(s, lane);
+}
+
 void server_release_gone(struct server *s)
 {
+	bool lanes[LANES_MAX] = {false};
+	struct look look = {.lanes = lanes};
+
 	channels_expire(&s->channels);
 	wait_for_handover(s);
-	mutex_lock(&s->release);
-	release_all(s);
-	mutex_unlock(&s->release);
+	look_at_all(s, note_lane, &look);
+	for (size_t i = 0; i < s->n_lanes; i++) {
+		if (!lanes[i])
+			continue;
+		atomic_store(&s->lane[i].again, true);
+		release_if_free(s, &s->lane[i]);
+	}
 }
 
 /* What this thread serves, if anything. */
@@ -228,41 +296,79 @@ void server_serves(struct file *f)
 	served = f;
 }
 
-/* Nobody waits for a request that waits here: two would for each other. */
-static void set_settling(struct server *s, bool on) REQUIRES(&s->release)
+void server_work_done(struct lane *lane)
 {
-	s->n_settling += on ? 1 : -1;
+	sched_point("does anybody wait?");
+	if (!atomic_load(&lane->n_settling))
+		return;
+	mutex_lock(&lane->release);
+	cond_broadcast(&lane->work_done);
+	mutex_unlock(&lane->release);
+}
+
+/* Nobody waits for a request that waits here: two would for each other. */
+static void set_settling(bool on)
+{
 	if (!served)
 		return;
 	mutex_lock(&served->lock);
 	served->settling = on;
 	mutex_unlock(&served->lock);
-	cond_broadcast(&s->work_done);
+	if (on)
+		server_work_done(served->lane);
+}
+
+static void settle_lane(struct server *s, struct lane *lane, uint64_t deadline)
+{
+	if (!mutex_lock_until(&lane->release, deadline))
+		return;
+	atomic_fetch_add(&lane->n_settling, 1);
+	while (release_lane(s, lane) &&
+	       cond_wait_until(&lane->work_done, &lane->release, deadline))
+		;
+	atomic_fetch_sub(&lane->n_settling, 1);
+	lane_leave(s, lane);
+}
+
+static void settle(struct server *s, struct look *look)
+{
+	bool lanes[LANES_MAX] = {false};
+
+	look->lanes = lanes;
+	channels_expire(&s->channels);
+	wait_for_handover(s);
+	look_at_all(s, note_lane, look);
+	if (!memchr(lanes, true, s->n_lanes))
+		return;
+
+	uint64_t deadline = clock_ns() + SETTLE_NS;
+
+	set_settling(true);
+	for (size_t i = 0; i < s->n_lanes; i++)
+		if (lanes[i])
+			settle_lane(s, &s->lane[i], deadline);
+	set_settling(false);
 }
 
 void server_settle(struct server *s)
 {
-	uint64_t deadline = clock_ns() + SETTLE_NS;
+	struct look look = {0};
 
-	channels_expire(&s->channels);
-	wait_for_handover(s);
-	mutex_lock(&s->release);
-	set_settling(s, true);
-	while (release_all(s) &&
-	       cond_wait_until(&s->work_done, &s->release, deadline))
-		;
-	set_settling(s, false);
-	mutex_unlock(&s->release);
+	settle(s, &look);
 }
 
-void server_work_done(struct server *s)
+void server_settle_group(struct server *s, const struct group *g)
 {
-	sched_point("does anybody wait?");
-	if (!atomic_load(&s->n_settling))
-		return;
-	mutex_lock(&s->release);
-	cond_broadcast(&s->work_done);
-	mutex_unlock(&s->release);
+	struct look look = {.lane = server_lane(s, g)};
+
+	settle(s, &look);
+}
+
+void server_settle_container(struct server *s, const struct container *c)
+{
+	struct look look = {.container = c};
+
+	settle(s, &look);
 }
 
 static int bind_once(struct server *s, int sock, const char *what)
@@ -357,6 +463,14 @@ uint64_t server_serial(struct server *s)
 	return serial;
 }
 
+struct lane *server_lane(struct server *s, const struct group *g)
+{
+	for (size_t i = 1; g && i < s->n_lanes; i++)
+		if (s->lane[i].group == g)
+			return &s->lane[i];
+	return &s->lane[0];
+}
+
 struct file *file_new(struct server *s, const struct file_ops *ops, pid_t pid,
 		      const char *what)
 {
@@ -368,6 +482,7 @@ struct file *file_new(struct server *s, const struct file_ops *ops, pid_t pid,
 	f->sock = -1;
 	f->pid = pid;
 	f->ops = ops;
+	f->lane = server_lane(s, NULL);
 	snprintf(f->what, sizeof(f->what), "%s", what);
 	mutex_init(&f->lock, RANK_FILE, "file");
 	f->serial = server_serial(s);
@@ -405,6 +520,7 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 		return -ENOMEM;
 	f->object = object;
 	f->object2 = object2;
+	f->lane = server_lane(s, ops->group ? ops->group(f) : NULL);
 	file_get(f); /* ours, whoever releases it meanwhile */
 
 	int r = file_pair(s, f, &fd);
@@ -433,11 +549,9 @@ void server_release_all(struct server *s)
 {
 	struct file *f;
 
-	mutex_lock(&s->release);
 	while ((f = TAILQ_FIRST(&s->table))) {
 		if (f->ops->release)
 			f->ops->release(f);
 		server_remove(s, f);
 	}
-	mutex_unlock(&s->release);
 }

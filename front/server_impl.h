@@ -26,6 +26,18 @@ struct server_thread {
 	struct request *req; /* its own, from one event to the next */
 };
 
+/**
+ * struct lane - Files that are released one at a time: those of a group. Who
+ * waits for one group's device waits for no other's
+ */
+struct lane {
+	const struct group *group; /* immutable; NULL: those of no group */
+	struct mutex release;	   /* a release of one of them */
+	struct cond work_done;	   /* with it: a request was served */
+	atomic_int n_settling;	   /* who may wait for that; set with it */
+	atomic_bool again;	   /* one has hung up since somebody looked */
+};
+
 struct server {
 	struct server_conf conf; /* immutable */
 	int epfd;
@@ -35,10 +47,10 @@ struct server {
 	int reserve; /* an fd to spend when there are none left; table_lock */
 	_Atomic int n_idle; /* threads with nothing to do */
 
-	struct rwlock handover;	   /* read: a descriptor is being given away */
-	struct mutex release;	   /* every release */
-	struct cond work_done;	   /* with release: a request was served */
-	atomic_int n_settling;	   /* who may wait for that; set with release */
+	struct rwlock handover; /* read: a descriptor is being given away */
+	struct mutex looking;	/* one at a time asks for hang-ups */
+	struct lane *lane;	/* immutable: no group's, then each one's */
+	size_t n_lanes;
 	struct mutex threads_lock; /* the three below */
 	struct server_thread thread[SERVER_THREADS];
 	unsigned int n_threads;
@@ -72,14 +84,17 @@ struct file *file_new(struct server *s, const struct file_ops *ops, pid_t pid,
  * SHARE_FILES or SHARE_DOORS */
 int server_insert(struct server *s, struct file *f);
 
-/** server_release_gone() - As server_settle(), without waiting for work */
+/** server_lane() - Where a group's files are released; NULL: of no group */
+struct lane *server_lane(struct server *s, const struct group *g);
+
+/** server_release_gone() - As server_settle(), without waiting */
 void server_release_gone(struct server *s);
 
 /** server_serves() - What the calling thread serves from now on; NULL: nothing */
 void server_serves(struct file *f);
 
 /** server_work_done() - Tell those in server_settle() that some has been done */
-void server_work_done(struct server *s);
+void server_work_done(struct lane *lane);
 
 /** server_remove() - Out of the table, whose reference is dropped */
 void server_remove(struct server *s, struct file *f);

@@ -386,7 +386,7 @@ static int64_t container_ioctl(struct request *req)
 	enum iommu_type type;
 
 	/* whether there is an IOMMU depends on which groups are attached */
-	server_settle(req->server);
+	server_settle_container(req->server, container_of_req(req));
 	for (size_t i = 0; i < ARRAY_SIZE(container_rows); i++)
 		if (container_rows[i].cmd == cmd)
 			return dispatch_ioctl(req, container_rows,

@@ -402,6 +402,11 @@ static void device_release(struct file *f)
 	group_put_device(f->object2, f->object);
 }
 
+static struct group *device_group(const struct file *f)
+{
+	return f->object2;
+}
+
 const struct file_ops device_ops = {
 	.ioctl = device_ioctl,
 	.read = device_file_read,
@@ -410,6 +415,7 @@ const struct file_ops device_ops = {
 	.stat = device_stat,
 	.busy = device_busy,
 	.release = device_release,
+	.group = device_group,
 };
 
 int64_t device_file_open(struct request *req, struct sv_dev *dev,

@@ -105,7 +105,7 @@ static const struct ioctl_row group_rows[] = {
 
 static int64_t group_ioctl(struct request *req)
 {
-	server_settle(req->server);
+	server_settle_group(req->server, group_of_req(req));
 	return dispatch_ioctl(req, group_rows, ARRAY_SIZE(group_rows));
 }
 
@@ -128,10 +128,16 @@ static void group_release(struct file *f)
 	group_close(f->object);
 }
 
+static struct group *group_of_file(const struct file *f)
+{
+	return f->object;
+}
+
 const struct file_ops group_ops = {
 	.ioctl = group_ioctl,
 	.stat = group_stat,
 	.release = group_release,
+	.group = group_of_file,
 };
 
 int64_t group_file_open(struct request *req, unsigned int id, bool cloexec)
@@ -141,7 +147,7 @@ int64_t group_file_open(struct request *req, unsigned int id, bool cloexec)
 
 	if (!g)
 		return refuse(ENOENT, "there is no group %u", id);
-	server_settle(req->server);
+	server_settle_group(req->server, g);
 
 	int r = group_open(g);
 

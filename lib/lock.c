@@ -129,11 +129,9 @@ void NO_TSA mutex_unlock(struct mutex *m)
 
 bool NO_TSA mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
 {
-	while (!mutex_trylock(m)) {
-		if (clock_ns() > deadline_ns)
-			return false;
-		impl_yield();
-	}
+	if (!impl_lock_until(m, deadline_ns))
+		return false;
+	rank_push(m, m->rank, m->name);
 	return true;
 }
 
@@ -170,6 +168,14 @@ bool NO_TSA rwlock_tryread(struct rwlock *l)
 	return true;
 }
 
+bool NO_TSA rwlock_read_until(struct rwlock *l, uint64_t deadline_ns)
+{
+	if (!impl_read_until(l, deadline_ns))
+		return false;
+	rank_push(l, l->rank, l->name);
+	return true;
+}
+
 void NO_TSA rwlock_unread(struct rwlock *l)
 {
 	rank_pop(l);
@@ -186,6 +192,14 @@ void NO_TSA rwlock_write(struct rwlock *l)
 bool NO_TSA rwlock_trywrite(struct rwlock *l)
 {
 	if (!impl_trywrite(l))
+		return false;
+	rank_push(l, l->rank, l->name);
+	return true;
+}
+
+bool NO_TSA rwlock_write_until(struct rwlock *l, uint64_t deadline_ns)
+{
+	if (!impl_write_until(l, deadline_ns))
 		return false;
 	rank_push(l, l->rank, l->name);
 	return true;

@@ -93,10 +93,12 @@ bool mutex_trylock(struct mutex *m) TRY_ACQUIRES(true, m);
 void mutex_unlock(struct mutex *m) RELEASES(m);
 
 /**
- * mutex_lock_until() - trylock until it works or the deadline passes
+ * mutex_lock_until() - Wait for it, but not beyond a deadline
+ * rwlock_read_until(), rwlock_write_until() - The same
  * @deadline_ns: on the monotonic clock, see clock_ns()
  *
- * For a lock of a rank that is held already: it cannot deadlock, only fail.
+ * Also for a lock of a rank that is held already: it cannot deadlock, only
+ * fail.
  */
 bool mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
 	TRY_ACQUIRES(true, m);
@@ -106,9 +108,13 @@ void rwlock_done(struct rwlock *l);
 void rwlock_read(struct rwlock *l) ACQUIRES_SHARED(l);
 bool rwlock_tryread(struct rwlock *l)
 	TSA(try_acquire_shared_capability(true, l));
+bool rwlock_read_until(struct rwlock *l, uint64_t deadline_ns)
+	TSA(try_acquire_shared_capability(true, l));
 void rwlock_unread(struct rwlock *l) RELEASES_SHARED(l);
 void rwlock_write(struct rwlock *l) ACQUIRES(l);
 bool rwlock_trywrite(struct rwlock *l) TRY_ACQUIRES(true, l);
+bool rwlock_write_until(struct rwlock *l, uint64_t deadline_ns)
+	TRY_ACQUIRES(true, l);
 void rwlock_unwrite(struct rwlock *l) RELEASES(l);
 
 /* A condition variable on the monotonic clock, used with a struct mutex. */

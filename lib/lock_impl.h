@@ -20,23 +20,21 @@
 
 void impl_lock(struct mutex *m);
 bool impl_trylock(struct mutex *m);
+bool impl_lock_until(struct mutex *m, uint64_t deadline_ns);
 void impl_unlock(struct mutex *m);
 void impl_read(struct rwlock *l);
 bool impl_tryread(struct rwlock *l);
+bool impl_read_until(struct rwlock *l, uint64_t deadline_ns);
 void impl_unread(struct rwlock *l);
 void impl_write(struct rwlock *l);
 bool impl_trywrite(struct rwlock *l);
+bool impl_write_until(struct rwlock *l, uint64_t deadline_ns);
 void impl_unwrite(struct rwlock *l);
 void impl_signal(struct cond *c);
 void impl_broadcast(struct cond *c);
 void impl_wait(struct cond *c, struct mutex *m);
 bool impl_wait_until(struct cond *c, struct mutex *m, uint64_t deadline_ns);
 uint64_t impl_clock(void);
-
-/* To have tried in vain was one already. */
-static inline void impl_yield(void)
-{
-}
 
 #else
 
@@ -111,17 +109,59 @@ static inline bool impl_wait_until(struct cond *c, struct mutex *m,
 	return pthread_cond_timedwait(&c->c, &m->m, &ts) == 0;
 }
 
-static inline void impl_yield(void)
-{
-	sched_yield();
-}
-
 static inline uint64_t impl_clock(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+#if defined(__SANITIZE_THREAD__)
+#define IMPL_POLLS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define IMPL_POLLS 1
+#endif
+#endif
+
+/* ThreadSanitizer does not know the calls that wait by the monotonic clock. */
+#ifdef IMPL_POLLS
+#define IMPL_WAIT(try, wait, deadline_ns)                                      \
+	do {                                                                   \
+		if ((try) == 0)                                                \
+			return true;                                           \
+		sched_yield();                                                 \
+	} while (impl_clock() <= (deadline_ns));                               \
+	return false
+#else
+#define IMPL_WAIT(try, wait, deadline_ns)                                      \
+	struct timespec ts = {                                                 \
+		.tv_sec = (time_t)((deadline_ns) / NS_PER_S),                  \
+		.tv_nsec = (long)((deadline_ns) % NS_PER_S),                   \
+	};                                                                     \
+	return (wait) == 0
+#endif
+
+static inline bool impl_lock_until(struct mutex *m, uint64_t deadline_ns)
+{
+	IMPL_WAIT(pthread_mutex_trylock(&m->m),
+		  pthread_mutex_clocklock(&m->m, CLOCK_MONOTONIC, &ts),
+		  deadline_ns);
+}
+
+static inline bool impl_read_until(struct rwlock *l, uint64_t deadline_ns)
+{
+	IMPL_WAIT(pthread_rwlock_tryrdlock(&l->l),
+		  pthread_rwlock_clockrdlock(&l->l, CLOCK_MONOTONIC, &ts),
+		  deadline_ns);
+}
+
+static inline bool impl_write_until(struct rwlock *l, uint64_t deadline_ns)
+{
+	IMPL_WAIT(pthread_rwlock_trywrlock(&l->l),
+		  pthread_rwlock_clockwrlock(&l->l, CLOCK_MONOTONIC, &ts),
+		  deadline_ns);
 }
 
 #endif

@@ -30,14 +30,26 @@
 
 /* --- mutexes --- */
 
-static SCHED_UNSEEN void lock_again(struct mutex *m)
+/* One wait for a lock. False: what ended it was the deadline; 0 is never. */
+static SCHED_UNSEEN bool wait_in_turn(enum sched_wait kind, const void *lock,
+				      const char *name, uint64_t deadline)
 {
-	while (pthread_mutex_trylock(&m->m)) {
-		sched_wait_begin(SCHED_WAIT_LOCK, m, m->name, 0);
-		sched_wait_end();
-	}
+	sched_wait_begin(kind, lock, name, deadline);
+	sched_wait_end();
+	if (!sched_self->late)
+		return true;
+	sched_wait_over();
+	return false;
+}
+
+static SCHED_UNSEEN bool lock_again(struct mutex *m, uint64_t deadline)
+{
+	while (pthread_mutex_trylock(&m->m))
+		if (!wait_in_turn(SCHED_WAIT_LOCK, m, m->name, deadline))
+			return false;
 	sched_wait_over();
 	sched_hold(m, m->name);
+	return true;
 }
 
 SCHED_UNSEEN void impl_lock(struct mutex *m)
@@ -47,7 +59,15 @@ SCHED_UNSEEN void impl_lock(struct mutex *m)
 		return;
 	}
 	sched_step("lock", m->name);
-	lock_again(m);
+	lock_again(m, 0);
+}
+
+SCHED_UNSEEN bool impl_lock_until(struct mutex *m, uint64_t deadline_ns)
+{
+	if (!sched_self)
+		return pthread_mutex_trylock(&m->m) == 0;
+	sched_step("lock until", m->name);
+	return lock_again(m, deadline_ns);
 }
 
 SCHED_UNSEEN bool impl_trylock(struct mutex *m)
@@ -85,6 +105,16 @@ SCHED_UNSEEN void impl_unlock(struct mutex *m)
 
 /* --- read-write locks --- */
 
+static SCHED_UNSEEN bool read_again(struct rwlock *l, uint64_t deadline)
+{
+	while (sched_waits_to_write(l) || pthread_rwlock_tryrdlock(&l->l))
+		if (!wait_in_turn(SCHED_WAIT_READ, l, l->name, deadline))
+			return false;
+	sched_wait_over();
+	sched_hold(l, l->name);
+	return true;
+}
+
 SCHED_UNSEEN void impl_read(struct rwlock *l)
 {
 	if (!sched_self) {
@@ -92,12 +122,15 @@ SCHED_UNSEEN void impl_read(struct rwlock *l)
 		return;
 	}
 	sched_step("read", l->name);
-	while (sched_waits_to_write(l) || pthread_rwlock_tryrdlock(&l->l)) {
-		sched_wait_begin(SCHED_WAIT_READ, l, l->name, 0);
-		sched_wait_end();
-	}
-	sched_wait_over();
-	sched_hold(l, l->name);
+	read_again(l, 0);
+}
+
+SCHED_UNSEEN bool impl_read_until(struct rwlock *l, uint64_t deadline_ns)
+{
+	if (!sched_self)
+		return pthread_rwlock_tryrdlock(&l->l) == 0;
+	sched_step("read until", l->name);
+	return read_again(l, deadline_ns);
 }
 
 SCHED_UNSEEN bool impl_tryread(struct rwlock *l)
@@ -113,6 +146,18 @@ SCHED_UNSEEN bool impl_tryread(struct rwlock *l)
 	return true;
 }
 
+static SCHED_UNSEEN bool write_again(struct rwlock *l, uint64_t deadline)
+{
+	while (pthread_rwlock_trywrlock(&l->l))
+		if (!wait_in_turn(SCHED_WAIT_WRITE, l, l->name, deadline)) {
+			sched_wake(l); /* readers that stood behind */
+			return false;
+		}
+	sched_wait_over();
+	sched_hold(l, l->name);
+	return true;
+}
+
 SCHED_UNSEEN void impl_write(struct rwlock *l)
 {
 	if (!sched_self) {
@@ -120,12 +165,15 @@ SCHED_UNSEEN void impl_write(struct rwlock *l)
 		return;
 	}
 	sched_step("write", l->name);
-	while (pthread_rwlock_trywrlock(&l->l)) {
-		sched_wait_begin(SCHED_WAIT_WRITE, l, l->name, 0);
-		sched_wait_end();
-	}
-	sched_wait_over();
-	sched_hold(l, l->name);
+	write_again(l, 0);
+}
+
+SCHED_UNSEEN bool impl_write_until(struct rwlock *l, uint64_t deadline_ns)
+{
+	if (!sched_self)
+		return pthread_rwlock_trywrlock(&l->l) == 0;
+	sched_step("write until", l->name);
+	return write_again(l, deadline_ns);
 }
 
 SCHED_UNSEEN bool impl_trywrite(struct rwlock *l)
@@ -200,7 +248,7 @@ static SCHED_UNSEEN bool wait_for(struct cond *c, struct mutex *m,
 
 	bool late = sched_self->late;
 
-	lock_again(m);
+	lock_again(m, 0);
 	return !late;
 }
 

@@ -117,15 +117,17 @@ MUTANTS = [
     # Files, and who has them
     ("a group is opened before what nobody holds is released",
      "front/uapi_group.c", "hangup",
-     [("	server_settle(req->server);\n\n	int r = group_open(g);",
+     [("	server_settle_group(req->server, g);\n\n	int r = group_open(g);",
        "	int r = group_open(g);")]),
     ("descriptors are handed over without the lock", "front/server.c",
      "hangup",
      [("		rwlock_read(&s->handover);\n", "		;\n"),
       ("		rwlock_unread(&s->handover);\n", "		;\n")]),
     ("files are released by two at once", "front/server_files.c", "hangup",
-     [("	mutex_lock(&s->release);\n	release_all(s);\n"
-       "	mutex_unlock(&s->release);\n", "	release_all(s);\n")]),
+     [("mutex_trylock(&lane->release)) {\n", "true) {\n"),
+      ("		release_lane(s, lane);\n"
+       "		mutex_unlock(&lane->release);\n",
+       "		release_lane(s, lane);\n")]),
     ("who asks does not wait for what the dead have asked for",
      "front/server_files.c", "hangup",
      [("	*ret_work |= !gone && !f->settling;\n", "")]),
