@@ -9,24 +9,26 @@ import json
 import re
 import sys
 
-TAP = re.compile(r"^(not )?ok \d+(?: - ([^#]*))?(?:\s*#\s*(skip|todo)\b(.*))?$",
+TAP = re.compile(r"^(not )?ok \d+(?: -)?([^#]*)(?:#\s*(skip|todo)\b(.*))?",
                  re.I)
 
 
 def tap_counts(test, out):
-    """(passed, failed, skipped) of one program's TAP, or None without any."""
+    """(passed, failed, skipped) of one program's TAP, or None without any.
+    As meson has it, a skip that is "not ok" has failed."""
     counts = [0, 0, 0]
     for line in out.splitlines():
         m = TAP.match(line.strip())
         if not m:
             continue
-        name = (m.group(2) or "").strip()
-        if m.group(3):
-            counts[2] += 1
-            print(f"skip: {test}: {name}: {m.group(4).strip()}")
-        elif m.group(1):
+        name = m.group(2).strip()
+        directive = (m.group(3) or "").lower()
+        if m.group(1) and directive != "todo":
             counts[1] += 1
             print(f"FAILED: {test}: {name}")
+        elif directive:
+            counts[2] += 1
+            print(f"skip: {test}: {name}: {m.group(4).strip()}")
         else:
             counts[0] += 1
     return counts if any(counts) else None
@@ -35,7 +37,7 @@ def tap_counts(test, out):
 def pytest_counts(test, out):
     """(passed, failed, skipped) of pytest's last line, or None."""
     lines = out.strip().splitlines()
-    if not lines or " in " not in lines[-1]:
+    if not lines or not re.search(r" in \d+\.\d+s", lines[-1]):
         return None
     for line in lines:
         if line.startswith("SKIPPED"):
@@ -59,13 +61,14 @@ def count(path):
             test = json.loads(line)
             result = test["result"]
             out = test.get("stdout", "")
-            counts = tap_counts(test["name"], out) or \
-                pytest_counts(test["name"], out)
+            counts = pytest_counts(test["name"], out) or \
+                tap_counts(test["name"], out)
             if counts is None:
                 counts = [result == "OK", result not in ("OK", "SKIP"),
                           result == "SKIP"]
                 if result == "SKIP":
-                    reason = out.strip().splitlines()
+                    reason = (out.strip() or test.get("stderr", "")
+                              ).strip().splitlines()
                     print(f"skip: {test['name']}: {' '.join(reason[-1:])}")
             elif result not in ("OK", "SKIP") and not counts[1]:
                 print(f"FAILED: {test['name']}: {result}")

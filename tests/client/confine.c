@@ -20,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CANNOT	  99 /* exit status: the test cannot be done here */
+#define CANNOT	  77 /* exit status: the test cannot be done here */
 #define CALLS_MAX 32 /* of one name */
 #define CODE_MAX  512
 

@@ -11,6 +11,12 @@ set -eu
 export LC_ALL=C
 
 lib=$1
+for tool in nm readelf; do
+	command -v $tool >/dev/null || {
+		echo "$tool is not installed (Debian package binutils)"
+		exit 77
+	}
+done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

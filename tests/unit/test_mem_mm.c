@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/unit/mem_rig.h"
+#include "tests/unit/skip.h"
 
 static void mm_is_known_by_its_name(void **state)
 {
@@ -156,10 +157,8 @@ static void missing_userfaultfd_page_holds_nobody(void **state)
 	struct mem *mem;
 	char buf[8];
 
-	if (uffd < 0) {
-		print_message("# skipped: userfaultfd: %s\n", strerror(errno));
-		skip();
-	}
+	if (uffd < 0)
+		skip_because("userfaultfd: %s", strerror(errno));
 	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct uffdio_register reg = {
