@@ -20,12 +20,28 @@ static void bar_fd_path(const struct bar *bar, char path[32])
 	snprintf(path, 32, "/proc/self/fd/%d", bar->memfd);
 }
 
+/* Programs get it. One that a program sealed could not be closed or opened
+ * again; some hosts (vm.memfd_noexec) make memfds that let it. */
+static int bar_make_memfd(struct bar *bar, const char *name)
+{
+	bar->memfd = memfd_create(name, MFD_CLOEXEC);
+	if (bar->memfd < 0)
+		return -errno;
+	fcntl(bar->memfd, F_ADD_SEALS, F_SEAL_SEAL);
+
+	int seals = fcntl(bar->memfd, F_GET_SEALS);
+
+	return seals < 0 ? -errno : seals & F_SEAL_SEAL ? 0 : -EPERM;
+}
+
 static int bar_make_memory(struct bar *bar, const char *name)
 {
 	struct stat st;
+	int r = bar_make_memfd(bar, name);
 
-	bar->memfd = memfd_create(name, MFD_CLOEXEC);
-	if (bar->memfd < 0 || ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
+	if (r < 0)
+		return r;
+	if (ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
 	    fstat(bar->memfd, &st) < 0)
 		return -errno;
 	bar->st_dev = st.st_dev;
@@ -194,21 +210,14 @@ bool bar_mapped(struct bar *bar, uint64_t owner)
 	return lives;
 }
 
-/* A program may have truncated what it was given to map. */
-static bool bar_mend(struct bar *bar)
-{
-	return ftruncate(bar->memfd, (off_t)bar->len) == 0 &&
-	       mmap(bar->view, bar->len, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, bar->memfd,
-		    0) != MAP_FAILED;
-}
-
 void bar_clear(struct bar *bar)
 {
 	if (bar->memfd < 0)
 		return;
 	if (!bar->closed) {
-		if (!bar_mend(bar))
+		/* a program may have truncated what it was given to map */
+		if (ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
+		    !bar_mend_view(bar))
 			return;
 		/* frees the pages under every mapping; the next touch finds
 		 * zeroes */

@@ -56,6 +56,10 @@ struct bar {
 	int kept; /* memfd of the contents while closed; -1 = no gate */
 	uint8_t *kept_mem; /* mapping of it */
 
+	/* of the guard, see bar_guard.c */
+	_Atomic unsigned int repairs;
+	_Atomic bool replaced; /* view is private memory */
+
 	/* changed by bar_close() and bar_open(), memory_lock held for writing */
 	bool closed;
 	bool retained; /* kept has pages for all that is populated */
@@ -138,8 +142,8 @@ void bar_discard(struct bar *bar);
 
 /**
  * bar_guard_init() - Survive a program that truncates a BAR's memfd under the
- * daemon (it was handed a descriptor to map): what is missing becomes private
- * memory of the daemon, at the program's own loss
+ * daemon (it was handed a descriptor to map): what is missing is made anew, all
+ * zeroes, at the program's own loss
  *
  * Installs the process's SIGBUS handler; any other SIGBUS goes on to what was
  * installed before. Return: 0 or -errno.

@@ -442,22 +442,6 @@ static void no_retired_store_is_lost_and_none_lands_while_closed(void **state)
 
 #endif
 
-static void a_program_that_truncates_its_bar_harms_itself_only(void **state)
-{
-	struct fixture *f = *state;
-	int fd;
-
-	assert_int_equal(bar_guard_init(), 0);
-	assert_int_equal(bar_map(&f->bar, 4, getpid(), 0, SIZE, &fd), 0);
-	assert_int_equal(ftruncate(fd, 0), 0);
-	close(fd);
-	f->bar.mem[0] = 1; /* not the end of the daemon */
-	assert_int_equal(f->bar.mem[0], 1);
-	bar_clear(&f->bar); /* a reset heals it */
-	f->bar.mem[0] = 5;
-	assert_int_equal(f->p[0], 5);
-}
-
 /* What lies behind the BAR's end is nobody's, and no memory of the daemon's. */
 static void a_program_that_extends_its_bar_gains_nothing(void **state)
 {
@@ -497,7 +481,6 @@ int main(void)
 #ifndef __SANITIZE_THREAD__
 		T(no_retired_store_is_lost_and_none_lands_while_closed),
 #endif
-		T(a_program_that_truncates_its_bar_harms_itself_only),
 		T(a_program_that_extends_its_bar_gains_nothing),
 	};
 
