@@ -61,18 +61,18 @@ static bool host_awake(void *opaque)
 	return config_in_d0(dev->config);
 }
 
-static int host_watch(void *opaque, int set)
+static int host_watch(void *opaque, int fd)
 {
 	struct sv_dev *dev = opaque;
 
-	return watcher_add_set(dev->watcher, set, &dev->unmask);
+	return watcher_add(dev->watcher, fd, &dev->unmask);
 }
 
-static void host_unwatch(void *opaque, int set)
+static void host_unwatch(void *opaque, int fd)
 {
 	struct sv_dev *dev = opaque;
 
-	watcher_del(dev->watcher, set);
+	watcher_del(dev->watcher, fd);
 }
 
 static const struct irq_host irq_host = {
@@ -480,35 +480,6 @@ static void device_drop_ioas(struct sv_dev *dev)
 	ioas_put(ioas);
 }
 
-static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
-	REQUIRES(&dev->set->lock)
-{
-	config_open(dev->config);
-	mutex_lock(&dev->model);
-	device_reset_locked(dev, SV_RESET_OPEN);
-	dev->ioas = ioas_get(ioas);
-	mutex_unlock(&dev->model);
-
-	int r = devthread_start(dev->thread, dev->ops->name);
-
-	if (r < 0)
-		device_drop_ioas(dev);
-	return r;
-}
-
-int device_open(struct sv_dev *dev, struct ioas *ioas)
-{
-	int r = 0;
-
-	mutex_lock(&dev->set->lock);
-	if (dev->open_count == 0)
-		r = device_first_open(dev, ioas);
-	if (r == 0)
-		dev->open_count++;
-	mutex_unlock(&dev->set->lock);
-	return r;
-}
-
 static void device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 {
 	ioeventfd_close(dev);
@@ -523,6 +494,35 @@ static void device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 	device_reset_locked(dev, SV_RESET_CLOSE);
 	mutex_unlock(&dev->model);
 	device_drop_ioas(dev);
+}
+
+static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
+	REQUIRES(&dev->set->lock)
+{
+	config_open(dev->config);
+	mutex_lock(&dev->model);
+	device_reset_locked(dev, SV_RESET_OPEN);
+	dev->ioas = ioas_get(ioas);
+	mutex_unlock(&dev->model);
+
+	int r = devthread_start(dev->thread, dev->ops->name);
+
+	if (r < 0) /* opened but for its thread */
+		device_last_close(dev);
+	return r;
+}
+
+int device_open(struct sv_dev *dev, struct ioas *ioas)
+{
+	int r = 0;
+
+	mutex_lock(&dev->set->lock);
+	if (dev->open_count == 0)
+		r = device_first_open(dev, ioas);
+	if (r == 0)
+		dev->open_count++;
+	mutex_unlock(&dev->set->lock);
+	return r;
 }
 
 void device_close(struct sv_dev *dev)
