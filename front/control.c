@@ -56,7 +56,7 @@ static json_t *ls_mappings(struct sv_dev *dev)
 	struct bar_mapping *m;
 
 	for (unsigned int b = 0; b < SV_NUM_BARS; b++) {
-		bar_forget_dead(&dev->bar[b]);
+		bar_mapped(&dev->bar[b], 0); /* forgets the dead ones */
 		mutex_lock(&dev->bar[b].lock);
 		TAILQ_FOREACH (m, &dev->bar[b].mappings, link)
 			json_array_append_new(
@@ -411,6 +411,8 @@ int64_t control(struct request *req)
 	json_t *query = json_loadb((const char *)data, len, 0, &error);
 
 	req->call = "control";
+	if (!query && !error.text[0]) /* jansson says so of having no memory */
+		return -ENOMEM;
 	if (!query)
 		return refuse(EINVAL, "control: %s", error.text);
 
