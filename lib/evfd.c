@@ -121,7 +121,7 @@ int evfd_probe(void)
 	return 0;
 }
 
-bool evfd_take(int fd)
+bool evfd_drain(int fd)
 {
 	uint64_t count;
 	struct iovec iov = {&count, sizeof(count)};

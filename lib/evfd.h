@@ -32,17 +32,15 @@ void evfd_signal(int fd);
 int evfd_probe(void);
 
 /**
- * evfd_take() - Take from an eventfd's counter without blocking
+ * evfd_drain() - Take from an eventfd's counter without blocking
  * @fd: an eventfd
  *
- * Takes all of it, or one from an EFD_SEMAPHORE eventfd, as a read would. The
- * program says how much is in it, so nobody takes until it is empty: a signal
- * is taken once, as in Linux.
+ * Takes all of it, or one from an EFD_SEMAPHORE eventfd, as a read would.
  *
  * Context: any thread, any lock; never blocks; leaves errno alone.
  * Return: true when the counter was not zero.
  */
-bool evfd_take(int fd);
+bool evfd_drain(int fd);
 
 /**
  * evfd_check() - Is @fd an eventfd?

@@ -12,6 +12,7 @@
 
 #include "daemon/daemon.h"
 #include "hosted.h"
+#include "inject.h"
 #include "lib/log.h"
 #include "tests/sched/host.h"
 
@@ -55,7 +56,13 @@ void sched_wait_readable(int fd, const char *name)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int ms = (int)(host_deadline() - now_ms());
 
-	sched_expect(poll(&p, 1, ms) == 1, "%s: no answer in time", name);
+	if (poll(&p, 1, ms) == 1)
+		return;
+
+	struct injected in = inject_disarm();
+
+	sched_fail("%s: no answer in time, %s (%p) failed", name,
+		   in.call ? in.call : "nothing", in.from);
 }
 
 void host_begin(struct host *h, const char *const *devices)

@@ -15,7 +15,8 @@ struct host {
 	char door[72];
 	int lifeline;
 	int ready;
-	int result; /* of daemon_run(), once it has ended */
+	unsigned long long instance; /* as BARs are named; a test finds out */
+	int result;		     /* of daemon_run(), once it has ended */
 };
 
 /** host_begin() - A directory, and devices such as "edu,bar2=64K"; NULL ends */

@@ -23,9 +23,9 @@ static atomic_bool lasting;
 static _Atomic(const char *) failed;
 static _Atomic(void *) failed_from;
 
-void inject_spare_me(void)
+void inject_spare_me(bool on)
 {
-	spared = true;
+	spared = on;
 }
 
 void inject_arm(unsigned int nth, bool all)
@@ -88,9 +88,6 @@ WRAP(int, -1, EMFILE, socket, (int domain, int type, int protocol),
 WRAP(int, -1, EMFILE, socketpair, (int domain, int type, int protocol,
 				   int fd[2]),
      (domain, type, protocol, fd))
-WRAP(int, -1, EMFILE, accept4, (int fd, struct sockaddr *addr, socklen_t *len,
-				int flags),
-     (fd, addr, len, flags))
 WRAP(int, -1, EMFILE, eventfd, (unsigned int count, int flags), (count, flags))
 WRAP(int, -1, EMFILE, epoll_create1, (int flags), (flags))
 WRAP(int, -1, EMFILE, memfd_create, (const char *name, unsigned int flags),
@@ -115,6 +112,18 @@ WRAP(int, -1, ENOSPC, mknodat, (int dir, const char *path, mode_t mode,
 WRAP(int, -1, ENOSPC, symlinkat, (const char *to, int dir, const char *path),
      (to, dir, path))
 /* clang-format on */
+
+int __real_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+
+/* Whoever finds none to spare closes one and tries again. */
+int __wrap_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	static _Thread_local bool has_failed;
+
+	has_failed = !has_failed && fails("accept4", FROM, EMFILE);
+	return has_failed ? -1 : __real_accept4(fd, addr, len, flags);
+}
 
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, mode_t mode);

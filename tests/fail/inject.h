@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-/** inject_spare_me() - What this thread does is the test's */
-void inject_spare_me(void);
+/** inject_spare_me() - Is what this thread does the test's? */
+void inject_spare_me(bool on);
 
 /**
  * inject_arm() - The @nth call from now on fails, counting from 1

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -98,14 +99,59 @@ static void test_a_start_without_means_leaves_nothing(void **state)
 	sweep(true);
 }
 
+static char topology[] = "/dev/shm/softvfio-fail-XXXXXX";
+
+static int read_conf(struct conf *conf)
+{
+	char err[256];
+	int r = 0;
+
+	for (size_t i = 0; machine[i] && r == 0; i++)
+		r = conf_add_text(conf, machine[i], err);
+	if (r == 0)
+		r = conf_add_json(conf, topology, err);
+	return r < 0 ? r : conf_place(conf, err);
+}
+
+static void test_options_that_fail_leave_nothing(void **state)
+{
+	static const char text[] =
+		"{\"devices\": [{\"model\": \"nvme\", \"size\": 4096, "
+		"\"ro\": true, \"bdf\": \"0000:07:00.0\", \"slot\": \"b\"}]}";
+	FILE *f = fdopen(mkstemp(topology), "w");
+	struct injected in = {"", NULL};
+	int fds;
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	fds = count_fds();
+	for (unsigned int n = 1; in.call; n++) {
+		struct conf conf = {0};
+
+		inject_arm(n, false);
+		inject_spare_me(false);
+		int r = read_conf(&conf);
+
+		inject_spare_me(true);
+		in = inject_disarm();
+		conf_done(&conf);
+		sched_expect(r == 0 || in.call, "call %u: %s", n, strerror(-r));
+		sched_expect(count_fds() == fds, "%s, call %u: descriptors",
+			     in.call, n);
+	}
+	unlink(topology);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_options_that_fail_leave_nothing),
 		cmocka_unit_test(test_a_start_that_fails_leaves_nothing),
 		cmocka_unit_test(test_a_start_without_means_leaves_nothing),
 	};
 
-	inject_spare_me();
+	inject_spare_me(true);
 	inject_json();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
