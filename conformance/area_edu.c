@@ -206,6 +206,84 @@ static void intx_unmask_fd(const void *arg)
 	reg_set(REG_ACK, 2);
 }
 
+/* Masked by the first, with the line still up */
+static int intx_up(void)
+{
+	int event = intx_on();
+
+	reg_set(REG_RAISE, 1);
+	say("first=%ld", event_wait(event));
+	return event;
+}
+
+static void unmask_by(int32_t unmask)
+{
+	say_step("install", set_irqs(v.device, IRQ_EVENTFD | IRQ_UNMASK, INTX,
+				     0, 1, &unmask, sizeof(unmask)));
+}
+
+/* One signal unmasks once, and takes one. */
+static void intx_unmask_semaphore(const void *arg)
+{
+	int event = intx_up();
+	int unmask = event_semaphore();
+
+	unmask_by(unmask);
+	for (uint64_t n = 3; n; n = n == 3) {
+		say_step("write", write(unmask, &n, sizeof(n)));
+		say("still_up=%ld", event_wait(event));
+		say("more=%ld", event_none(event));
+		say("left=%" PRIu64, event_left(unmask, 2));
+	}
+	reg_set(REG_ACK, 1);
+}
+
+/* Signalled before it was given: unmasks once, and takes nothing. */
+static void unmask_before(int unmask, uint64_t then_left)
+{
+	int event = intx_up();
+	uint64_t n = 3;
+
+	say_step("write", write(unmask, &n, sizeof(n)));
+	unmask_by(unmask);
+	say("still_up=%ld", event_wait(event));
+	say("more=%ld", event_none(event));
+	say("left=%" PRIu64, event_left(unmask, 3));
+	n = 1;
+	say_step("write", write(unmask, &n, sizeof(n)));
+	say("still_up=%ld", event_wait(event));
+	say("more=%ld", event_none(event));
+	say("left=%" PRIu64, event_left(unmask, then_left));
+	reg_set(REG_ACK, 1);
+}
+
+static void intx_unmask_before(const void *arg)
+{
+	unmask_before(event_new(), 0);
+}
+
+static void intx_unmask_semaphore_before(const void *arg)
+{
+	unmask_before(event_semaphore(), 3);
+}
+
+/* What DisINTx masks stays masked, and the signal is taken. */
+static void intx_unmask_disabled(const void *arg)
+{
+	int event = intx_up();
+	int unmask = event_semaphore();
+	const uint64_t n = 2;
+
+	unmask_by(unmask);
+	command(v.device, 0, PCI_COMMAND_INTX_DISABLE);
+	say_step("write", write(unmask, &n, sizeof(n)));
+	say("left=%" PRIu64, event_left(unmask, 1));
+	say("disabled=%ld", event_none(event));
+	command(v.device, PCI_COMMAND_INTX_DISABLE, 0);
+	say("enabled=%ld", event_wait(event));
+	reg_set(REG_ACK, 1);
+}
+
 static void intx_disable_bit(const void *arg)
 {
 	int event = intx_on();
@@ -660,6 +738,10 @@ static const struct {
 	{"intx.automask", intx_automask},
 	{"intx.mask", intx_mask},
 	{"intx.unmask_fd", intx_unmask_fd},
+	{"intx.unmask_semaphore", intx_unmask_semaphore},
+	{"intx.unmask_before", intx_unmask_before},
+	{"intx.unmask_semaphore_before", intx_unmask_semaphore_before},
+	{"intx.unmask_disabled", intx_unmask_disabled},
 	{"intx.disable_bit", intx_disable_bit},
 	{"intx.enabled_late", intx_enabled_late},
 	{"intx.enabled_disabled", intx_enabled_disabled},

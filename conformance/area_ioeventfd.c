@@ -222,11 +222,6 @@ static int make_two(void)
 	return -2;
 }
 
-static int make_semaphore(void)
-{
-	return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-}
-
 static int make_blocking(void)
 {
 	return eventfd(0, EFD_CLOEXEC);
@@ -245,7 +240,7 @@ static int make_device(void)
 static void each_fd(void)
 {
 	static const struct foreign_fd more[] = {
-		{"minus_two", make_two},     {"semaphore", make_semaphore},
+		{"minus_two", make_two},     {"semaphore", event_semaphore},
 		{"blocking", make_blocking}, {"group", make_group},
 		{"device", make_device},
 	};
@@ -581,24 +576,125 @@ static void dropped(const void *arg)
 	say_words(64);
 }
 
+/* Of two writes to one place, whose is the last */
+static void shared_order(const void *arg)
+{
+	int event = armed(4, 64, 7);
+
+	say_step("second", ask(4, REGION(2) + 64, 9, event));
+	ring(event, 1);
+	say("left=%ld", taken(event));
+	say("low=%#x", rd32(v.device, REGION(2) + 64));
+}
+
+/* There is no time between a signal and its write. */
+static void dropped_after(const void *arg)
+{
+	int event = armed(4, 64, 7);
+
+	ring(event, 1);
+	drop("drop", 4, 64, 7);
+	say_words(64);
+	say("left=%ld", left(event));
+}
+
+static void say_left(int event, uint64_t want)
+{
+	say("left=%#" PRIx64, event_left(event, want));
+}
+
+/* A signal from before is one write, and is not taken. */
+static void signalled_before_by(int event)
+{
+	prepare(64);
+	ring(event, 3);
+	say_step("add", ask(4, REGION(2) + 64, 7, event));
+	say("arrives=%d", arrives(64, 7));
+	say_left(event, 3);
+	prepare(64);
+	ring(event, 1);
+	say("arrives=%d", arrives(64, 7));
+}
+
 static void signalled_before(const void *arg)
 {
 	int event = event_new();
 
-	prepare(64);
-	ring(event, 1);
-	say_step("add", ask(4, REGION(2) + 64, 7, event));
-	say("arrives=%d", arrives(64, 7));
+	signalled_before_by(event);
+	say_left(event, 0);
 }
 
+static void semaphore_before(const void *arg)
+{
+	int event = event_semaphore();
+
+	signalled_before_by(event);
+	say_left(event, 3);
+}
+
+/* Of a semaphore a signal takes one, whatever the counter says. */
 static void semaphore(const void *arg)
 {
-	int event = make_semaphore();
+	int event = event_semaphore();
 
 	prepare(64);
 	say_step("add", ask(4, REGION(2) + 64, 7, event));
 	ring(event, 3);
 	say("arrives=%d", arrives(64, 7));
+	say_left(event, 2);
+	prepare(64);
+	say_words(64);
+	say_left(event, 2);
+	ring(event, 1);
+	say("arrives=%d", arrives(64, 7));
+	say_left(event, 2);
+}
+
+static void semaphore_full(const void *arg)
+{
+	int event = event_semaphore();
+
+	say_step("add", ask(4, REGION(2) + 64, 7, event));
+	for (int i = 0; i < 3; i++) {
+		prepare(64);
+		ring(event, i ? 1 : UINT64_MAX - 1);
+		say("arrives=%d", arrives(64, 7));
+		say_left(event, UINT64_MAX - 2);
+	}
+}
+
+/* Each of them takes one; one that comes later finds what is left. */
+static void semaphore_shared(const void *arg)
+{
+	int event = event_semaphore();
+
+	prepare(64);
+	say_step("first", ask(4, REGION(2) + 64, 7, event));
+	say_step("second", ask(4, REGION(2) + 68, 9, event));
+	ring(event, 5);
+	say("first=%d second=%d", arrives(64, 7), arrives(68, 9));
+	say_left(event, 3);
+	prepare(64);
+	wr32(v.device, REGION(2) + 72, 0xffffffff);
+	say_step("third", ask(4, REGION(2) + 72, 11, event));
+	say("third=%d", arrives(72, 11));
+	say_left(event, 3);
+	say_words(64);
+	ring(event, 1);
+	say_left(event, 1);
+}
+
+static void semaphore_gate(const void *arg)
+{
+	int event = event_semaphore();
+
+	prepare(64);
+	say_step("add", ask(4, REGION(2) + 64, 7, event));
+	command(v.device, PCI_COMMAND_MEMORY, 0);
+	ring(event, 3);
+	say_left(event, 2);
+	command(v.device, 0, PCI_COMMAND_MEMORY);
+	say_words(64);
 }
 
 static void child_signals(const void *arg)
@@ -739,7 +835,13 @@ static const struct alone alone[] = {
 	{"effect.shared", shared},
 	{"effect.dropped", dropped},
 	{"effect.signalled_before", signalled_before},
+	{"effect.shared_order", shared_order},
+	{"effect.dropped_after", dropped_after},
 	{"effect.semaphore", semaphore},
+	{"effect.semaphore_before", semaphore_before},
+	{"effect.semaphore_full", semaphore_full},
+	{"effect.semaphore_shared", semaphore_shared},
+	{"effect.semaphore_gate", semaphore_gate},
 	{"effect.child", child_signals},
 	{"effect.file_closed", last_file_closed},
 	{"effect.reset", through_reset},

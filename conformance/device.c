@@ -250,6 +250,36 @@ long event_none(int fd)
 	return event_take(fd, NONE_MS);
 }
 
+int event_semaphore(void)
+{
+	return (int)need(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE),
+			 "eventfd");
+}
+
+/* The host tells it in hexadecimal. */
+static uint64_t event_counter(int fd)
+{
+	static const char key[] = "eventfd-count:";
+	char path[32], text[512];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	int info = (int)need(open(path, O_RDONLY | O_CLOEXEC), path);
+	ssize_t n = need(read(info, text, sizeof(text) - 1), path);
+
+	close(info);
+	text[n] = '\0';
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 16) : 0;
+}
+
+uint64_t event_left(int fd, uint64_t want)
+{
+	for (int i = 0; i < EVENT_MS && event_counter(fd) != want; i++)
+		poll(NULL, 0, 1);
+	return event_counter(fd);
+}
+
 /* Memory of a BAR */
 
 uint8_t *bar_map(int device, uint64_t pos, size_t size)

@@ -68,6 +68,11 @@ long event_now(int fd);
 /** event_none() - The same after the time in which it would have come */
 long event_none(int fd);
 
+/** event_semaphore() - event_new() of the other kind */
+int event_semaphore(void);
+/** event_left() - The counter itself, nothing is taken; waits for @want */
+uint64_t event_left(int fd, uint64_t want);
+
 /* Memory of a BAR */
 
 /** bar_map() - Shared and writable; a failure ends the case */

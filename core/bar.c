@@ -13,19 +13,37 @@
 #include "lib/cleanup.h"
 #include "lib/size.h"
 
-#define FORGET_MIN 64 /* mappings listed before dead ones are looked for */
+/* Mappings listed before dead ones are looked for: few, since they count
+ * against a program's share. */
+#define FORGET_MIN 8
 
 static void bar_fd_path(const struct bar *bar, char path[32])
 {
 	snprintf(path, 32, "/proc/self/fd/%d", bar->memfd);
 }
 
+/* Programs get it. One that a program sealed could not be closed or opened
+ * again; some hosts (vm.memfd_noexec) make memfds that let it. */
+static int bar_make_memfd(struct bar *bar, const char *name)
+{
+	bar->memfd = memfd_create(name, MFD_CLOEXEC);
+	if (bar->memfd < 0)
+		return -errno;
+	fcntl(bar->memfd, F_ADD_SEALS, F_SEAL_SEAL);
+
+	int seals = fcntl(bar->memfd, F_GET_SEALS);
+
+	return seals < 0 ? -errno : seals & F_SEAL_SEAL ? 0 : -EPERM;
+}
+
 static int bar_make_memory(struct bar *bar, const char *name)
 {
 	struct stat st;
+	int r = bar_make_memfd(bar, name);
 
-	bar->memfd = memfd_create(name, MFD_CLOEXEC);
-	if (bar->memfd < 0 || ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
+	if (r < 0)
+		return r;
+	if (ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
 	    fstat(bar->memfd, &st) < 0)
 		return -errno;
 	bar->st_dev = st.st_dev;
@@ -74,13 +92,19 @@ static int bar_watch_locked(struct bar *bar) REQUIRES(&bar->lock)
 	return bar->watch < 0 ? -errno : 0;
 }
 
+static void mapping_free(struct bar_mapping *m)
+{
+	share_give(&m->share);
+	free(m);
+}
+
 void bar_done(struct bar *bar)
 {
 	struct bar_mapping *m;
 
 	while ((m = TAILQ_FIRST(&bar->mappings))) {
 		TAILQ_REMOVE(&bar->mappings, m, link);
-		free(m);
+		mapping_free(m);
 	}
 	bar_drop_kept(bar);
 	if (bar->view) {
@@ -123,18 +147,25 @@ static bool bar_mapping_lives(const struct bar *bar,
 	       lock.l_type != F_UNLCK;
 }
 
-/* Drop what nobody has mapped any more. */
+/* Drop it if nobody has it mapped any more. True: it lives. */
+static bool check_locked(struct bar *bar, struct bar_mapping *m)
+	REQUIRES(&bar->lock)
+{
+	if (bar_mapping_lives(bar, m))
+		return true;
+	TAILQ_REMOVE(&bar->mappings, m, link);
+	bar->n_mappings--;
+	mapping_free(m);
+	return false;
+}
+
 static void forget_dead_locked(struct bar *bar) REQUIRES(&bar->lock)
 {
 	struct bar_mapping *m, *next;
 
 	for (m = TAILQ_FIRST(&bar->mappings); m; m = next) {
 		next = TAILQ_NEXT(m, link);
-		if (bar_mapping_lives(bar, m))
-			continue;
-		TAILQ_REMOVE(&bar->mappings, m, link);
-		bar->n_mappings--;
-		free(m);
+		check_locked(bar, m);
 	}
 }
 
@@ -150,30 +181,50 @@ static void list_mapping_locked(struct bar *bar, struct bar_mapping *m)
 	bar->n_mappings++;
 }
 
-int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
-	    uint64_t len, int *ret_fd)
+static struct bar_mapping *mapping_new(uint64_t owner, pid_t pid, uint64_t off,
+				       uint64_t len)
 {
 	struct bar_mapping *m = calloc(1, sizeof(*m));
 
+	if (m)
+		*m = (struct bar_mapping){
+			.owner = owner,
+			.pid = pid,
+			.off = off,
+			.len = len,
+		};
+	return m;
+}
+
+static int map_locked(struct bar *bar, struct bar_mapping *m)
+	REQUIRES(&bar->lock)
+{
+	int r = bar_watch_locked(bar);
+
+	if (r == 0)
+		r = share_take(&m->share, SHARE_BAR_MAPS, m->pid, 1);
+	if (r < 0)
+		return r;
+	m->id = ++bar->last_id;
+	r = bar_open_locked_byte(bar, m->id);
+	if (r >= 0)
+		list_mapping_locked(bar, m);
+	return r;
+}
+
+int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
+	    uint64_t len, int *ret_fd)
+{
+	struct bar_mapping *m = mapping_new(owner, pid, off, len);
+
 	if (!m)
 		return -ENOMEM;
-	m->owner = owner;
-	m->pid = pid;
-	m->off = off;
-	m->len = len;
-
 	mutex_lock(&bar->lock);
-	m->id = ++bar->last_id;
+	int fd = map_locked(bar, m);
 
-	int fd = bar_watch_locked(bar);
-
-	if (fd == 0)
-		fd = bar_open_locked_byte(bar, m->id);
-	if (fd >= 0)
-		list_mapping_locked(bar, m);
 	mutex_unlock(&bar->lock);
 	if (fd < 0) {
-		free(m);
+		mapping_free(m);
 		return fd;
 	}
 	*ret_fd = fd;
@@ -182,25 +233,23 @@ int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 
 bool bar_mapped(struct bar *bar, uint64_t owner)
 {
-	struct bar_mapping *m;
+	struct bar_mapping *m, *next;
 	bool lives = false;
 
 	mutex_lock(&bar->lock);
-	forget_dead_locked(bar);
-	TAILQ_FOREACH (m, &bar->mappings, link)
-		if (m->owner == owner)
-			lives = true;
+	for (m = TAILQ_FIRST(&bar->mappings); m && !lives; m = next) {
+		next = TAILQ_NEXT(m, link);
+		lives = m->owner == owner && check_locked(bar, m);
+	}
 	mutex_unlock(&bar->lock);
 	return lives;
 }
 
-/* A program may have truncated what it was given to map. */
-static bool bar_mend(struct bar *bar)
+void bar_forget_dead(struct bar *bar)
 {
-	return ftruncate(bar->memfd, (off_t)bar->len) == 0 &&
-	       mmap(bar->view, bar->len, PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, bar->memfd,
-		    0) != MAP_FAILED;
+	mutex_lock(&bar->lock);
+	forget_dead_locked(bar);
+	mutex_unlock(&bar->lock);
 }
 
 void bar_clear(struct bar *bar)
@@ -208,7 +257,9 @@ void bar_clear(struct bar *bar)
 	if (bar->memfd < 0)
 		return;
 	if (!bar->closed) {
-		if (!bar_mend(bar))
+		/* a program may have truncated what it was given to map */
+		if (ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
+		    !bar_mend_view(bar))
 			return;
 		/* frees the pages under every mapping; the next touch finds
 		 * zeroes */

@@ -24,6 +24,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "core/share.h"
 #include "lib/lock.h"
 #include "lib/size.h"
 #include "softvfio/device.h"
@@ -38,6 +39,7 @@ struct bar_mapping {
 	pid_t pid;	/* who made it */
 	uint64_t off;
 	uint64_t len;
+	struct share share; /* of @pid's SHARE_BAR_MAPS */
 };
 
 struct bar {
@@ -55,6 +57,10 @@ struct bar {
 
 	int kept; /* memfd of the contents while closed; -1 = no gate */
 	uint8_t *kept_mem; /* mapping of it */
+
+	/* of the guard, see bar_guard.c */
+	_Atomic unsigned int repairs;
+	_Atomic bool replaced; /* view is private memory */
 
 	/* changed by bar_close() and bar_open(), memory_lock held for writing */
 	bool closed;
@@ -97,17 +103,24 @@ void bar_done(struct bar *bar);
  *	    now on until neither it nor any mapping made with it is left
  *
  * Context: takes bar->lock.
- * Return: 0; -ENOMEM, -EMFILE, -ENOSPC (fs.inotify.max_user_watches).
+ * Return: 0; -ENOMEM, also beyond @pid's share of mappings, against which dead
+ * ones count until they are looked for; -EMFILE; -ENOSPC
+ * (fs.inotify.max_user_watches).
  */
 int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	    uint64_t len, int *ret_fd);
 
 /**
- * bar_mapped() - Does a mapping of @owner live? Forgets dead ones.
+ * bar_mapped() - Does a mapping of @owner live?
+ * bar_forget_dead() - From now on those that live are listed, and no others
+ *
+ * To ask about one takes the host longer the more there are of them: that is
+ * for listings, while bar_mapped() asks until it finds one.
  *
  * Context: takes bar->lock.
  */
 bool bar_mapped(struct bar *bar, uint64_t owner);
+void bar_forget_dead(struct bar *bar);
 
 /**
  * bar_close() - Unmap every page from every program, keep the contents
@@ -138,8 +151,8 @@ void bar_discard(struct bar *bar);
 
 /**
  * bar_guard_init() - Survive a program that truncates a BAR's memfd under the
- * daemon (it was handed a descriptor to map): what is missing becomes private
- * memory of the daemon, at the program's own loss
+ * daemon (it was handed a descriptor to map): what is missing is made anew, all
+ * zeroes, at the program's own loss
  *
  * Installs the process's SIGBUS handler; any other SIGBUS goes on to what was
  * installed before. Return: 0 or -errno.

@@ -21,4 +21,13 @@ void bar_empty_kept(struct bar *bar);
 void bar_guard_add(struct bar *bar);
 void bar_guard_remove(struct bar *bar);
 
+/**
+ * bar_mend_view() - Have the view show the memfd again, if the guard had to put
+ * something else there
+ *
+ * Context: memory_lock held for writing.
+ * Return: whether it does.
+ */
+bool bar_mend_view(struct bar *bar);
+
 #endif

@@ -581,6 +581,8 @@ void bar_open(struct bar *bar)
 	sched_point("open: extend");
 	if (whole && f.end != bar->len)
 		whole = ftruncate(bar->memfd, (off_t)bar->len) == 0;
+	if (whole)
+		whole = bar_mend_view(bar);
 	if (!whole) {
 		close_again(bar);
 		return;

@@ -61,18 +61,18 @@ static bool host_awake(void *opaque)
 	return config_in_d0(dev->config);
 }
 
-static int host_watch(void *opaque, int fd)
+static int host_watch(void *opaque, int set)
 {
 	struct sv_dev *dev = opaque;
 
-	return watcher_add(dev->watcher, fd, &dev->unmask);
+	return watcher_add_set(dev->watcher, set, &dev->unmask);
 }
 
-static void host_unwatch(void *opaque, int fd)
+static void host_unwatch(void *opaque, int set)
 {
 	struct sv_dev *dev = opaque;
 
-	watcher_del(dev->watcher, fd);
+	watcher_del(dev->watcher, set);
 }
 
 static const struct irq_host irq_host = {

@@ -2,16 +2,23 @@
 /*
  * DOC: Theory of operation
  *
- * The eventfds of a device are in an epoll set of its own, each once, since the
- * host limits how often one may be watched. The one watcher thread watches the
- * set. It takes the signal and makes the write, when
+ * The eventfds of a device are in a set of its own, each once, since the host
+ * limits how often one may be watched. The one watcher thread watches the set.
+ * It takes the signal and makes the write, when
  * memory_lock can be had at once. It never waits: when the lock is contended,
  * or the write is for the model and not for memory, the entry is marked and the
  * device's own thread makes the write. With decode off the write is dropped;
- * the eventfd has been drained all the same.
+ * the eventfd has been read all the same.
+ *
+ * As in Linux, a signal is one read and one write for each entry, whatever the
+ * counter says: a semaphore keeps the rest. What was signalled before an entry
+ * came is a write without a read, and what was signalled before it goes is a
+ * write still. Linux does all that while the program signals, the watcher soon
+ * after, so setting up and removing begin with a look at what has come.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,14 +36,15 @@ void ioeventfds_init(struct ioeventfds *io)
 {
 	mutex_init(&io->lock, RANK_IOEVENTFD, "ioeventfds");
 	TAILQ_INIT(&io->list);
+	TAILQ_INIT(&io->pending);
 	TAILQ_INIT(&io->sources);
-	io->epfd = -1;
+	io->set = -1;
 }
 
 void ioeventfds_done(struct ioeventfds *io)
 {
-	if (io->epfd >= 0)
-		close(io->epfd);
+	if (io->set >= 0)
+		close(io->set);
 	mutex_done(&io->lock);
 }
 
@@ -121,11 +129,11 @@ static bool write_locked(struct sv_dev *dev, struct ioeventfd *e)
 	    device_posted_write(dev, e->bar, e->off, &e->data, e->len, false))
 		return false;
 	e->pending = true;
-	dev->ioeventfds.n_pending++;
+	TAILQ_INSERT_TAIL(&dev->ioeventfds.pending, e, due);
 	return true;
 }
 
-static bool signalled_locked(struct sv_dev *dev, uint64_t tag)
+static bool signalled_locked(struct sv_dev *dev, uint64_t tag, bool read)
 	REQUIRES(&dev->ioeventfds.lock)
 {
 	struct ioeventfd *e;
@@ -134,61 +142,95 @@ static bool signalled_locked(struct sv_dev *dev, uint64_t tag)
 	TAILQ_FOREACH (e, &dev->ioeventfds.list, link) {
 		if (e->source->tag != tag)
 			continue;
-		evfd_drain(e->source->fd);
+		if (read)
+			evfd_take(e->source->fd);
 		if (write_locked(dev, e))
 			kick = true;
 	}
 	return kick;
 }
 
+/*
+ * Up to @max signals; that of the source @fresh, 0 for none, came before there
+ * was one to read it. Returns whether the device's thread has to be told.
+ */
+static bool look_locked(struct sv_dev *dev, struct epoll_event *ev, int max,
+			uint64_t fresh) REQUIRES(&dev->ioeventfds.lock)
+{
+	int n = watch_set_take(dev->ioeventfds.set, ev, max);
+	bool kick = false;
+
+	for (int i = 0; i < n; i++)
+		if (signalled_locked(dev, ev[i].data.u64,
+				     ev[i].data.u64 != fresh))
+			kick = true;
+	return kick;
+}
+
+/* All signals there are; a set that there is not yet has none. */
+static void look_at_all_locked(struct sv_dev *dev, uint64_t fresh)
+	REQUIRES(&dev->ioeventfds.lock)
+{
+	struct epoll_event ev[IOEVENTFDS_MAX];
+
+	if (look_locked(dev, ev, IOEVENTFDS_MAX, fresh))
+		devthread_kick(dev->thread);
+}
+
 static void ioeventfd_event(void *opaque)
 {
 	struct sv_dev *dev = opaque;
 	struct epoll_event ev[AT_ONCE];
-	bool kick = false;
-	int n;
 
-	do {
-		mutex_lock(&dev->ioeventfds.lock);
-		n = epoll_wait(dev->ioeventfds.epfd, ev, AT_ONCE, 0);
-		for (int i = 0; i < n; i++)
-			if (signalled_locked(dev, ev[i].data.u64))
-				kick = true;
-		mutex_unlock(&dev->ioeventfds.lock);
-	} while (n > 0);
+	mutex_lock(&dev->ioeventfds.lock);
+	bool kick = look_locked(dev, ev, AT_ONCE, 0);
+
+	mutex_unlock(&dev->ioeventfds.lock);
 	if (kick)
 		devthread_kick(dev->thread);
 }
 
-/* One that waits is made a copy of: the lock is not held over the write. */
-static bool take_pending(struct ioeventfds *io, struct ioeventfd *ret_copy)
+static bool take_pending_locked(struct ioeventfds *io, struct ioeventfd *e)
+	REQUIRES(&io->lock)
 {
-	struct ioeventfd *e = NULL;
+	bool was = e->pending;
 
+	if (was)
+		TAILQ_REMOVE(&io->pending, e, due);
+	e->pending = false;
+	return was;
+}
+
+/* One that waits is made a copy of: the lock is not held over the write. */
+static bool take_first(struct ioeventfds *io, struct ioeventfd *ret_copy)
+{
 	mutex_lock(&io->lock);
-	if (io->n_pending)
-		TAILQ_FOREACH (e, &io->list, link)
-			if (e->pending)
-				break;
+	struct ioeventfd *e = TAILQ_FIRST(&io->pending);
+
 	if (e) {
-		e->pending = false;
-		io->n_pending--;
+		take_pending_locked(io, e);
 		*ret_copy = *e;
 	}
 	mutex_unlock(&io->lock);
 	return e;
 }
 
+static void write_pending(struct sv_dev *dev, const struct ioeventfd *e)
+{
+	device_posted_write(dev, e->bar, e->off, &e->data, e->len, true);
+}
+
+/* Not without end: a program that goes on signalling is not all there is. */
 bool ioeventfd_run(struct sv_dev *dev)
 {
 	struct ioeventfd e;
-	bool any = false;
+	int n = 0;
 
-	while (take_pending(&dev->ioeventfds, &e)) {
-		device_posted_write(dev, e.bar, e.off, &e.data, e.len, true);
-		any = true;
+	while (n < IOEVENTFDS_MAX && take_first(&dev->ioeventfds, &e)) {
+		write_pending(dev, &e);
+		n++;
 	}
-	return any;
+	return n > 0;
 }
 
 /* Setup */
@@ -197,21 +239,21 @@ static int watch_locked(struct sv_dev *dev) REQUIRES(&dev->ioeventfds.lock)
 {
 	struct ioeventfds *io = &dev->ioeventfds;
 
-	if (io->epfd >= 0)
+	if (io->set >= 0)
 		return 0;
 
-	int fd = epoll_create1(EPOLL_CLOEXEC);
+	int set = watch_set_new();
 
-	if (fd < 0)
-		return -errno;
-	io->epfd = fd;
+	if (set < 0)
+		return set;
+	io->set = set;
 	io->watch = (struct watch){ioeventfd_event, dev};
 
-	int r = watcher_add(dev->watcher, fd, &io->watch);
+	int r = watcher_add_set(dev->watcher, set, &io->watch);
 
 	if (r < 0) {
-		close(fd);
-		io->epfd = -1;
+		close(set);
+		io->set = -1;
 	}
 	return r;
 }
@@ -235,7 +277,7 @@ static void source_put_locked(struct ioeventfds *io,
 {
 	if (--src->users)
 		return;
-	epoll_ctl(io->epfd, EPOLL_CTL_DEL, src->fd, NULL);
+	watch_set_del(io->set, src->fd);
 	TAILQ_REMOVE(&io->sources, src, link);
 	close(src->fd);
 	free(src);
@@ -246,22 +288,20 @@ static int source_new_locked(struct ioeventfds *io, uint64_t id, int fd,
 	REQUIRES(&io->lock)
 {
 	struct ioeventfd_source *src = calloc(1, sizeof(*src));
-	struct epoll_event ev = {.events = EPOLLIN};
 
 	if (!src)
 		return -ENOMEM;
 	src->id = id;
 	src->users = 1;
-	src->tag = ev.data.u64 = ++io->last_tag;
+	src->tag = ++io->last_tag;
 	src->fd = fcntl(fd, F_DUPFD_CLOEXEC, COPY_MIN);
 
-	int r = src->fd < 0 ? -errno : 0;
+	int r = src->fd < 0 ? -errno
+			    : watch_set_add(io->set, src->fd, src->tag);
 
-	if (r == 0 && epoll_ctl(io->epfd, EPOLL_CTL_ADD, src->fd, &ev) < 0) {
-		r = -errno;
-		close(src->fd);
-	}
 	if (r < 0) {
+		if (src->fd >= 0)
+			close(src->fd);
 		free(src);
 		return r;
 	}
@@ -282,9 +322,28 @@ static int insert_locked(struct ioeventfds *io, struct ioeventfd *e, int fd)
 		r = source_new_locked(io, id, fd, &e->source);
 	if (r < 0)
 		return r;
-	TAILQ_INSERT_TAIL(&io->list, e, link);
+	/* who came last is called first, as in a wait queue of Linux */
+	TAILQ_INSERT_HEAD(&io->list, e, link);
 	io->n++;
 	return 0;
+}
+
+static bool is_signalled(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* @e is new: it alone has to do with what is in the counter already. */
+static void begin_locked(struct sv_dev *dev, struct ioeventfd *e)
+	REQUIRES(&dev->ioeventfds.lock)
+{
+	bool first = e->source->users == 1;
+
+	look_at_all_locked(dev, first ? e->source->tag : 0);
+	if (!first && is_signalled(e->source->fd) && write_locked(dev, e))
+		devthread_kick(dev->thread);
 }
 
 int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
@@ -299,12 +358,15 @@ int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
 	e->data = req->data;
 	e->len = req->len;
 	mutex_lock(&dev->ioeventfds.lock);
+	look_at_all_locked(dev, 0);
 	int r = room_locked(&dev->ioeventfds, req);
 
 	if (r == 0)
 		r = watch_locked(dev);
 	if (r == 0)
 		r = insert_locked(&dev->ioeventfds, e, fd);
+	if (r == 0)
+		begin_locked(dev, e);
 	mutex_unlock(&dev->ioeventfds.lock);
 	if (r < 0)
 		free(e);
@@ -316,32 +378,50 @@ static void unlink_locked(struct ioeventfds *io, struct ioeventfd *e)
 {
 	TAILQ_REMOVE(&io->list, e, link);
 	io->n--;
-	io->n_pending -= e->pending;
+	take_pending_locked(io, e);
 	source_put_locked(io, e->source);
 	free(e);
 }
 
+/* Returns whether there is one; @ret_due: it was signalled, and what it was */
+static bool remove_locked(struct sv_dev *dev,
+			  const struct ioeventfd_request *req, bool *ret_due,
+			  struct ioeventfd *ret_copy)
+	REQUIRES(&dev->ioeventfds.lock)
+{
+	struct ioeventfd *e = find_locked(&dev->ioeventfds, req);
+
+	if (!e)
+		return false;
+	look_at_all_locked(dev, 0);
+	*ret_due = take_pending_locked(&dev->ioeventfds, e);
+	*ret_copy = *e;
+	unlink_locked(&dev->ioeventfds, e);
+	return true;
+}
+
 int ioeventfd_remove(struct sv_dev *dev, const struct ioeventfd_request *req)
 {
-	struct ioeventfds *io = &dev->ioeventfds;
+	struct ioeventfd e;
+	bool due = false;
 
-	mutex_lock(&io->lock);
-	struct ioeventfd *e = find_locked(io, req);
-
-	if (e)
-		unlink_locked(io, e);
-	mutex_unlock(&io->lock);
-	if (!e)
-		return refuse(ENODEV,
-			      "ioeventfd: none for BAR%llu at %#llx, %zu "
-			      "bytes, value %#llx to be removed",
-			      (unsigned long long)req->region,
-			      (unsigned long long)req->off, req->len,
-			      (unsigned long long)req->data);
 	/* the device's thread may be at the write, with this lock held */
 	mutex_lock(&dev->model);
+	mutex_lock(&dev->ioeventfds.lock);
+	bool there = remove_locked(dev, req, &due, &e);
+
+	mutex_unlock(&dev->ioeventfds.lock);
+	if (due)
+		write_pending(dev, &e);
 	mutex_unlock(&dev->model);
-	return 0;
+	if (there)
+		return 0;
+	return refuse(ENODEV,
+		      "ioeventfd: none for BAR%llu at %#llx, %zu "
+		      "bytes, value %#llx to be removed",
+		      (unsigned long long)req->region,
+		      (unsigned long long)req->off, req->len,
+		      (unsigned long long)req->data);
 }
 
 void ioeventfd_close(struct sv_dev *dev)

@@ -38,17 +38,18 @@ struct ioeventfd {
 	uint64_t data;
 	size_t len;
 	bool pending; /* signalled; the device's thread has to write */
+	TAILQ_ENTRY(ioeventfd) due;
 };
 
 /** struct ioeventfds - Those of one device */
 struct ioeventfds {
-	struct mutex lock; /* everything below */
-	TAILQ_HEAD(, ioeventfd) list;
+	struct mutex lock;		 /* everything below */
+	TAILQ_HEAD(, ioeventfd) list;	 /* in the order of their writes */
+	TAILQ_HEAD(, ioeventfd) pending; /* in the order of their signals */
 	TAILQ_HEAD(, ioeventfd_source) sources;
 	size_t n;
-	size_t n_pending;
 	uint64_t last_tag;
-	int epfd; /* of the eventfds; watched itself; -1 before the first */
+	int set; /* of the eventfds, watched; -1 before the first */
 	struct watch watch;
 };
 
@@ -99,9 +100,10 @@ int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
 		  int fd);
 
 /**
- * ioeventfd_remove() - When it returns nothing is written any more
+ * ioeventfd_remove() - When it returns, what was signalled before is written,
+ * and nothing any more
  *
- * Context: takes the ioeventfd lock, then the model lock.
+ * Context: takes the model lock, then the ioeventfd lock; calls the model.
  * Return: 0; -ENODEV there is none like it.
  */
 int ioeventfd_remove(struct sv_dev *dev, const struct ioeventfd_request *req);

@@ -200,7 +200,7 @@ int NO_TSA irq_new(const struct irq_counts *counts, const struct irq_host *host,
 	irq->counts = *counts;
 	irq->host = *host;
 	irq->opaque = opaque;
-	irq->unmask_fd = irq->err = irq->req = NO_FD;
+	irq->unmask_set = irq->unmask_fd = irq->err = irq->req = NO_FD;
 	irq->trigger = TAKE_PTR(trigger);
 	mutex_init(&irq->igate, RANK_IGATE, "igate");
 	mutex_init(&irq->lock, RANK_IRQ, "irq");

@@ -46,8 +46,9 @@ enum irq_info_flags {
  * @intx_mask:	  hardware DisINTx: how INTx is masked at the device, and set
  *		  while MSI or MSI-X is enabled
  * @awake:	  in power state D0? The PCI core enables MSI and MSI-X in no other
- * @watch:	  call irq_unmask_event() when @fd becomes readable; one watch
- *		  at a time; 0 or -errno. Borrows @fd until @unwatch.
+ * @watch:	  call irq_unmask_event() as long as there are events in @set, of
+ *		  watch_set_new(); one watch at a time; 0 or -errno. Borrows @set
+ *		  until @unwatch.
  * @unwatch:	  start no more calls; one that is under way is not waited for
  *
  * Called under igate or the irq lock: they only store, never call back.
@@ -60,8 +61,8 @@ struct irq_host {
 	void (*intx_status)(void *opaque, bool pending);
 	void (*intx_mask)(void *opaque, bool masked);
 	bool (*awake)(void *opaque);
-	int (*watch)(void *opaque, int fd);
-	void (*unwatch)(void *opaque, int fd);
+	int (*watch)(void *opaque, int set);
+	void (*unwatch)(void *opaque, int set);
 };
 
 /**
@@ -164,10 +165,10 @@ int irq_check(const struct irq *irq, uint32_t flags, uint32_t index,
 int irq_set(struct irq *irq, const struct irq_request *req);
 
 /**
- * irq_unmask_event() - the unmask eventfd became readable
+ * irq_unmask_event() - the unmask eventfd was signalled
  *
- * Takes what is in it. Nothing happens when there is none, or none any more,
- * or nothing in it.
+ * Reads it once. Nothing happens when there is none, or none any more, or it
+ * was not signalled since this was last called.
  *
  * Context: takes igate, so no inner lock may be held.
  */

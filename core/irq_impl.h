@@ -22,8 +22,9 @@ struct irq {
 	struct irq_host host;
 	void *opaque;
 
-	struct mutex igate;			       /* setup */
-	int unmask_fd GUARDED_BY(&igate);	       /* watched, or -1 */
+	struct mutex igate;		   /* setup */
+	int unmask_fd GUARDED_BY(&igate);  /* or -1 */
+	int unmask_set GUARDED_BY(&igate); /* it alone is in there */
 	unsigned int msi_allocated GUARDED_BY(&igate); /* while in MSI mode */
 
 	struct mutex lock; /* taken to signal; slots are -1 or our own copy */

@@ -14,9 +14,11 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "core/irq_impl.h"
+#include "core/watch.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"
 
@@ -87,9 +89,10 @@ static void intx_unwatch(struct irq *irq) REQUIRES(&irq->igate)
 {
 	if (irq->unmask_fd < 0)
 		return;
-	irq->host.unwatch(irq->opaque, irq->unmask_fd);
+	irq->host.unwatch(irq->opaque, irq->unmask_set);
+	close(irq->unmask_set);
 	close(irq->unmask_fd);
-	irq->unmask_fd = NO_FD;
+	irq->unmask_set = irq->unmask_fd = NO_FD;
 }
 
 /* The device keeps its mask as it is, as in Linux. */
@@ -136,10 +139,28 @@ static int intx_set_eventfd(struct irq *irq, const struct irq_request *req)
 	return 0;
 }
 
-static void unmask_if_signalled(struct irq *irq) REQUIRES(&irq->igate)
+/* Since this was last asked */
+static bool unmask_signalled(struct irq *irq) REQUIRES(&irq->igate)
 {
-	if (irq->unmask_fd >= 0 && evfd_drain(irq->unmask_fd))
-		intx_unmask(irq);
+	struct epoll_event ev;
+
+	return irq->unmask_fd >= 0 &&
+	       watch_set_take(irq->unmask_set, &ev, 1) == 1;
+}
+
+static int unmask_watch(struct irq *irq, int fd, int *ret_set)
+	REQUIRES(&irq->igate)
+{
+	int set = watch_set_new();
+	int r = set < 0 ? set : watch_set_add(set, fd, 0);
+
+	if (r == 0)
+		r = irq->host.watch(irq->opaque, set);
+	if (r == 0)
+		*ret_set = set;
+	else if (set >= 0)
+		close(set);
+	return r;
 }
 
 static int intx_watch_copy(struct irq *irq, int fd) REQUIRES(&irq->igate)
@@ -149,14 +170,15 @@ static int intx_watch_copy(struct irq *irq, int fd) REQUIRES(&irq->igate)
 			      "SET_IRQS INTx: there is an unmask eventfd "
 			      "already; remove it with -1 first");
 
-	int r = irq->host.watch(irq->opaque, fd);
+	int r = unmask_watch(irq, fd, &irq->unmask_set);
 
 	if (r < 0)
 		return refuse(-r, "SET_IRQS INTx: unmask eventfd: %s",
 			      strerror(-r));
 	irq->unmask_fd = fd;
-	/* one that was signalled before is as good as one signalled now */
-	unmask_if_signalled(irq);
+	/* signalled before is as good as now, but Linux does not read it then */
+	if (unmask_signalled(irq))
+		intx_unmask(irq);
 	return 0;
 }
 
@@ -248,7 +270,10 @@ void irq_level(struct irq *irq, bool asserted)
 void irq_unmask_event(struct irq *irq)
 {
 	mutex_lock(&irq->igate);
-	unmask_if_signalled(irq);
+	if (unmask_signalled(irq)) {
+		evfd_take(irq->unmask_fd);
+		intx_unmask(irq);
+	}
 	mutex_unlock(&irq->igate);
 }
 

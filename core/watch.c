@@ -81,17 +81,51 @@ struct watcher *watcher_free(struct watcher *w)
 	return NULL;
 }
 
+static int set_add(int set, int fd, uint32_t events, epoll_data_t data)
+{
+	struct epoll_event ev = {.events = events, .data = data};
+
+	return epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
 int watcher_add(struct watcher *w, int fd, struct watch *watch)
 {
-	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLET, /* one call for each write */
-		.data.ptr = watch,
-	};
+	/* one call for each write */
+	return set_add(w->epfd, fd, EPOLLIN | EPOLLET,
+		       (epoll_data_t){.ptr = watch});
+}
 
-	return epoll_ctl(w->epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+int watcher_add_set(struct watcher *w, int set, struct watch *watch)
+{
+	/* the host puts one that was reported behind all that are ready */
+	return set_add(w->epfd, set, EPOLLIN, (epoll_data_t){.ptr = watch});
 }
 
 void watcher_del(struct watcher *w, int fd)
 {
 	epoll_ctl(w->epfd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+int watch_set_new(void)
+{
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	return set < 0 ? -errno : set;
+}
+
+int watch_set_add(int set, int fd, uint64_t tag)
+{
+	return set_add(set, fd, EPOLLIN | EPOLLET, (epoll_data_t){.u64 = tag});
+}
+
+void watch_set_del(int set, int fd)
+{
+	epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL);
+}
+
+int watch_set_take(int set, struct epoll_event *events, int max)
+{
+	int n = epoll_wait(set, events, max, 0);
+
+	return n < 0 ? 0 : n; /* EINTR: they are still there */
 }

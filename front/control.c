@@ -56,7 +56,7 @@ static json_t *ls_mappings(struct sv_dev *dev)
 	struct bar_mapping *m;
 
 	for (unsigned int b = 0; b < SV_NUM_BARS; b++) {
-		bar_mapped(&dev->bar[b], 0); /* forgets the dead ones */
+		bar_forget_dead(&dev->bar[b]);
 		mutex_lock(&dev->bar[b].lock);
 		TAILQ_FOREACH (m, &dev->bar[b].mappings, link)
 			json_array_append_new(

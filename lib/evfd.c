@@ -121,7 +121,7 @@ int evfd_probe(void)
 	return 0;
 }
 
-bool evfd_drain(int fd)
+bool evfd_take(int fd)
 {
 	uint64_t count;
 	struct iovec iov = {&count, sizeof(count)};

@@ -32,15 +32,17 @@ void evfd_signal(int fd);
 int evfd_probe(void);
 
 /**
- * evfd_drain() - Take from an eventfd's counter without blocking
+ * evfd_take() - Take from an eventfd's counter without blocking
  * @fd: an eventfd
  *
- * Takes all of it, or one from an EFD_SEMAPHORE eventfd, as a read would.
+ * Takes all of it, or one from an EFD_SEMAPHORE eventfd, as a read would. The
+ * program says how much is in it, so nobody takes until it is empty: a signal
+ * is taken once, as in Linux.
  *
  * Context: any thread, any lock; never blocks; leaves errno alone.
  * Return: true when the counter was not zero.
  */
-bool evfd_drain(int fd);
+bool evfd_take(int fd);
 
 /**
  * evfd_check() - Is @fd an eventfd?

@@ -86,11 +86,13 @@ MUTANTS = [
     ("an ioeventfd writes whatever decode is", "core/region.c", "ioeventfd",
      [("done < len && bar_decodes(dev, bar);) {", "done < len;) {")]),
     ("a removed ioeventfd is not waited for", "core/ioeventfd.c", "ioeventfd",
-     [("	mutex_lock(&dev->model);\n	mutex_unlock(&dev->model);\n	return 0;",
-       "	return 0;")]),
+     [("	mutex_lock(&dev->model);\n	mutex_lock(&dev->ioeventfds.lock);",
+       "	mutex_lock(&dev->ioeventfds.lock);"),
+      ("	mutex_unlock(&dev->model);\n	if (there)", "	if (there)")]),
     ("a signal does not kick the device", "core/ioeventfd.c", "ioeventfd",
-     [("	e->pending = true;\n	dev->ioeventfds.n_pending++;\n	return true;",
-       "	e->pending = true;\n	dev->ioeventfds.n_pending++;\n	return false;")]),
+     [("	TAILQ_INSERT_TAIL(&dev->ioeventfds.pending, e, due);\n	return true;",
+       "	TAILQ_INSERT_TAIL(&dev->ioeventfds.pending, e, due);\n"
+       "	return false;")]),
     # Unplug
     ("a removal revokes who opened after it", "core/group.c", "unplug",
      [("			atomic_store(&dev->revoked, true);\n", ""),
@@ -136,7 +138,8 @@ MUTANTS = [
     ("a channel is found without a reference", "front/channel.c", "fault",
      [("	if (c)\n		channel_get(c);\n", "")]),
     ("an eventfd is watched for one write", "core/watch.c", "unplug",
-     [("EPOLLIN | EPOLLET,", "EPOLLIN | EPOLLONESHOT,")]),
+     [("w->epfd, fd, EPOLLIN | EPOLLET,",
+       "w->epfd, fd, EPOLLIN | EPOLLONESHOT,")]),
     ("a removal does not close the gate", "core/unplug.c", "unplug",
      [("	device_gate_update(dev);\n", "")]),
     # DMA

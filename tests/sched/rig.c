@@ -212,7 +212,8 @@ static void change_watcher(struct sv_dev *dev, struct watcher *w)
 	struct ioeventfds *io = &dev->ioeventfds;
 
 	dev->watcher = w;
-	sched_expect(io->epfd < 0 || watcher_add(w, io->epfd, &io->watch) == 0,
+	sched_expect(io->set < 0 ||
+			     watcher_add_set(w, io->set, &io->watch) == 0,
 		     "watcher");
 }
 

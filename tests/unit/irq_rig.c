@@ -32,25 +32,25 @@ static bool host_awake(void *opaque)
 	return !((struct fixture *)opaque)->asleep;
 }
 
-static int host_watch(void *opaque, int fd)
+static int host_watch(void *opaque, int set)
 {
 	struct fixture *f = opaque;
 
 	if (f->watch_error)
 		return f->watch_error;
 	assert_int_equal(f->watched, -1);
-	f->watched = fd;
-	return f->watcher ? watcher_add(f->watcher, fd, &f->watch) : 0;
+	f->watched = set;
+	return f->watcher ? watcher_add_set(f->watcher, set, &f->watch) : 0;
 }
 
-static void host_unwatch(void *opaque, int fd)
+static void host_unwatch(void *opaque, int set)
 {
 	struct fixture *f = opaque;
 
-	assert_int_equal(f->watched, fd);
+	assert_int_equal(f->watched, set);
 	f->watched = -1;
 	if (f->watcher)
-		watcher_del(f->watcher, fd);
+		watcher_del(f->watcher, set);
 }
 
 static const struct irq_host host = {

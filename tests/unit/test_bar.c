@@ -182,8 +182,40 @@ static void dead_mappings_do_not_pile_up(void **state)
 		munmap(map(&f->bar, 3), SIZE);
 	assert_true(listed(&f->bar) < 100);
 	assert_true(bar_mapped(&f->bar, 2));
+	bar_forget_dead(&f->bar);
 	assert_int_equal(listed(&f->bar), 2);
 	munmap(alive, SIZE);
+}
+
+static int map_as(struct bar *bar, pid_t pid)
+{
+	int fd = -1, r = bar_map(bar, 9, pid, 0, SIZE, &fd);
+
+	return r < 0 ? r : fd;
+}
+
+/* The row stays lowered. */
+static void a_program_maps_within_its_share(void **state)
+{
+	struct fixture *f = *state;
+	int fd[8], other;
+
+	share_lower(SHARE_BAR_MAPS, 16);
+	for (int i = 0; i < 8; i++)
+		assert_true((fd[i] = map_as(&f->bar, 4711)) >= 0);
+	assert_int_equal(map_as(&f->bar, 4711), -ENOMEM);
+	assert_true((other = map_as(&f->bar, 4712)) >= 0);
+	close(other);
+
+	close(fd[3]);
+	bar_forget_dead(&f->bar);
+	assert_int_equal(share_held(SHARE_BAR_MAPS, 4711), 7);
+	assert_int_equal(share_held(SHARE_BAR_MAPS, 4712), 0);
+	assert_true((fd[3] = map_as(&f->bar, 4711)) >= 0);
+	for (int i = 0; i < 8; i++)
+		close(fd[i]);
+	bar_forget_dead(&f->bar);
+	assert_int_equal(share_held(SHARE_BAR_MAPS, 4711), 0);
 }
 
 static void a_forked_mapping_lives_as_long_as_the_child(void **state)
@@ -442,22 +474,6 @@ static void no_retired_store_is_lost_and_none_lands_while_closed(void **state)
 
 #endif
 
-static void a_program_that_truncates_its_bar_harms_itself_only(void **state)
-{
-	struct fixture *f = *state;
-	int fd;
-
-	assert_int_equal(bar_guard_init(), 0);
-	assert_int_equal(bar_map(&f->bar, 4, getpid(), 0, SIZE, &fd), 0);
-	assert_int_equal(ftruncate(fd, 0), 0);
-	close(fd);
-	f->bar.mem[0] = 1; /* not the end of the daemon */
-	assert_int_equal(f->bar.mem[0], 1);
-	bar_clear(&f->bar); /* a reset heals it */
-	f->bar.mem[0] = 5;
-	assert_int_equal(f->p[0], 5);
-}
-
 /* What lies behind the BAR's end is nobody's, and no memory of the daemon's. */
 static void a_program_that_extends_its_bar_gains_nothing(void **state)
 {
@@ -497,8 +513,8 @@ int main(void)
 #ifndef __SANITIZE_THREAD__
 		T(no_retired_store_is_lost_and_none_lands_while_closed),
 #endif
-		T(a_program_that_truncates_its_bar_harms_itself_only),
 		T(a_program_that_extends_its_bar_gains_nothing),
+		T(a_program_maps_within_its_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,8 +120,8 @@ static void closed_descriptor_is_harmless(void **state)
 	close(fd);
 	evfd_signal(fd);
 	evfd_signal(-1);
-	assert_false(evfd_drain(fd));
-	assert_false(evfd_drain(-1));
+	assert_false(evfd_take(fd));
+	assert_false(evfd_take(-1));
 }
 
 static void drain_takes_everything(void **state)
@@ -129,13 +129,13 @@ static void drain_takes_everything(void **state)
 	int fd = efd(0);
 
 	errno = ENOTTY;
-	assert_false(evfd_drain(fd));
+	assert_false(evfd_take(fd));
 	assert_int_equal(errno, ENOTTY);
 	assert_int_equal(eventfd_write(fd, 5), 0);
-	assert_true(evfd_drain(fd));
-	assert_false(evfd_drain(fd));
+	assert_true(evfd_take(fd));
+	assert_false(evfd_take(fd));
 	assert_int_equal(eventfd_write(fd, NEARLY_FULL), 0);
-	assert_true(evfd_drain(fd));
+	assert_true(evfd_take(fd));
 	assert_int_equal(take(fd), 0);
 	close(fd);
 }
@@ -145,9 +145,9 @@ static void drain_takes_one_from_a_semaphore(void **state)
 	int fd = efd(EFD_SEMAPHORE);
 
 	assert_int_equal(eventfd_write(fd, 2), 0);
-	assert_true(evfd_drain(fd));
-	assert_true(evfd_drain(fd));
-	assert_false(evfd_drain(fd));
+	assert_true(evfd_take(fd));
+	assert_true(evfd_take(fd));
+	assert_false(evfd_take(fd));
 	close(fd);
 }
 

@@ -308,6 +308,34 @@ static void unmask_eventfd_signalled_before_counts(void **state)
 	eventfd_write(f->efd[1], 1);
 	assert_int_equal(set_fd(f, IRQ_INTX, UNMASK, 0, f->efd[1]), 0);
 	assert_int_equal(got(f, 0), 1);
+	/* once, and as Linux does it: nobody has read it */
+	irq_unmask_event(f->irq);
+	assert_int_equal(got(f, 0), 0);
+	assert_int_equal(got(f, 1), 1);
+}
+
+/* Whatever it leaves in there: a signal unmasks once, and takes one. */
+static void unmask_by_semaphore_is_once_for_each_signal(void **state)
+{
+	struct fixture *f = *state;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+	uint64_t n;
+
+	enable_intx(f);
+	irq_level(f->irq, true);
+	assert_int_equal(got(f, 0), 1);
+	assert_int_equal(set_fd(f, IRQ_INTX, UNMASK, 0, fd), 0);
+	for (int i = 0; i < 2; i++) {
+		eventfd_write(fd, i ? 1 : 3);
+		for (int calls = 0; calls < 5; calls++)
+			irq_unmask_event(f->irq);
+		assert_int_equal(got(f, 0), 1);
+	}
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(read(fd, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(read(fd, &n, sizeof(n)), -1);
+	assert_int_equal(turn_off(f, IRQ_INTX), 0);
+	close(fd);
 }
 
 static void second_unmask_eventfd_is_busy(void **state)
@@ -404,6 +432,7 @@ int main(void)
 		TEST(unmask_eventfd_unmasks),
 		TEST(unmask_event_that_is_late_does_nothing),
 		TEST(unmask_eventfd_signalled_before_counts),
+		TEST(unmask_by_semaphore_is_once_for_each_signal),
 		TEST(second_unmask_eventfd_is_busy),
 		TEST(unwatchable_unmask_eventfd_is_an_error),
 		TEST(unmask_eventfd_written_by_the_program),
