@@ -82,7 +82,7 @@ def test_nobody_can_take_the_names_of_files_to_come(daemon):
     try:
         for n in range(first + 1, first + 1 + SQUATTED):
             for form in (b"%x", b"%016x"):
-                s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                 squatters.append(s)
                 try:
                     s.bind(b"/".join([prefix, instance, form % (
