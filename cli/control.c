@@ -43,6 +43,18 @@ static int connect_door(const char *dir)
 	return TAKE_FD(fd);
 }
 
+int control_daemon(const char *dir, struct ucred *ret_cred)
+{
+	socklen_t len = sizeof(*ret_cred);
+	_cleanup_(closep) int sock = connect_door(dir);
+
+	if (sock < 0)
+		return sock;
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, ret_cred, &len)
+		       ? -errno
+		       : 0;
+}
+
 /* @device: NULL = of no device. What is no UTF-8 is no question. */
 static int send_command(int fd, const char *cmd, const char *device)
 {

@@ -6,6 +6,14 @@
 #define SOFTVFIO_CLI_CONTROL_H
 
 #include <jansson.h>
+#include <sys/socket.h>
+
+/**
+ * control_daemon() - Whose process listens at the door of the instance in @dir
+ *
+ * Return: 0; -errno as control_ask().
+ */
+int control_daemon(const char *dir, struct ucred *ret_cred);
 
 /**
  * control_ask() - Send {"cmd": @cmd} to the daemon of the instance in @dir

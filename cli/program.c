@@ -26,8 +26,10 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/control.h"
 #include "cli/program.h"
 #include "lib/cleanup.h"
+#include "lib/proc.h"
 #include "lib/proto.h"
 
 #define ENV_SHIM "SOFTVFIO_SHIM"
@@ -92,6 +94,19 @@ int program_shim(char path[PATH_MAX])
 
 /* Starting the program */
 
+/* Without it the shim asks at the door. */
+static int name_daemon(const char *dir)
+{
+	struct ucred cred;
+	char text[64];
+
+	if (control_daemon(dir, &cred))
+		return unsetenv(SV_ENV_DAEMON);
+	snprintf(text, sizeof(text), "%d:%llu:%u", (int)cred.pid,
+		 proc_start(cred.pid), cred.uid);
+	return setenv(SV_ENV_DAEMON, text, 1);
+}
+
 static int set_environment(const char *dir, const char *shim)
 {
 	const char *others = getenv("LD_PRELOAD");
@@ -101,7 +116,8 @@ static int set_environment(const char *dir, const char *shim)
 		     others ? others : "") < 0)
 		return -ENOMEM;
 
-	int r = setenv("LD_PRELOAD", preload, 1) || setenv(SV_ENV_DIR, dir, 1);
+	int r = setenv("LD_PRELOAD", preload, 1) ||
+		setenv(SV_ENV_DIR, dir, 1) || name_daemon(dir);
 
 	free(preload);
 	return r ? -ENOMEM : 0;

@@ -258,6 +258,12 @@ static int64_t op_channel(struct request *req)
 	return 0;
 }
 
+static int64_t op_known(struct request *req)
+{
+	req->call = "known";
+	return server_knows(req->server, req->hdr.arg[0]);
+}
+
 struct op_row {
 	int64_t (*fn)(struct request *req);
 	bool on_door;
@@ -269,7 +275,7 @@ static const struct op_row op_rows[SV_OP_END] = {
 	[SV_CONTROL] = {control, true},	    [SV_FSTAT] = {op_fstat, false},
 	[SV_IOCTL] = {op_ioctl, false},	    [SV_READ] = {op_read, false},
 	[SV_WRITE] = {op_write, false},	    [SV_MMAP] = {op_mmap, false},
-	[SV_CHANNEL] = {op_channel, false},
+	[SV_CHANNEL] = {op_channel, false}, [SV_KNOWN] = {op_known, true},
 };
 
 int64_t dispatch(struct request *req)

@@ -143,6 +143,9 @@ void server_wake(struct file *f);
 struct file *server_file(struct server *s, int fd);
 void server_put(struct file *f);
 
+/** server_knows() - Is a file of ours open whose given end has this cookie */
+bool server_knows(struct server *s, uint64_t cookie);
+
 /**
  * server_files() - Every open file, for listings
  *

@@ -86,21 +86,35 @@ struct file *server_find(struct server *s, uint64_t serial)
 	return f;
 }
 
-struct file *server_file(struct server *s, int fd)
+static struct file *find_cookie(struct server *s, uint64_t cookie)
 {
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
 	struct file *f;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
-		return NULL;
 	mutex_lock(&s->table_lock);
 	LIST_FOREACH (f, cookie_bucket(s, cookie), cookie_link)
-		if (f->cookie == cookie) {
+		if (f->cookie == cookie && f->ops != &door_ops) {
 			file_get(f);
 			break;
 		}
 	mutex_unlock(&s->table_lock);
+	return f;
+}
+
+struct file *server_file(struct server *s, int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0)
+		return NULL;
+	return find_cookie(s, cookie);
+}
+
+bool server_knows(struct server *s, uint64_t cookie)
+{
+	struct file *f = find_cookie(s, cookie);
+
+	server_put(f);
 	return f;
 }
 

@@ -19,3 +19,28 @@ void proc_name(pid_t pid, char name[PROC_NAME_MAX])
 		name[strcspn(name, "\n")] = '\0';
 	fclose(f);
 }
+
+unsigned long long proc_start(pid_t pid)
+{
+	unsigned long long start = 0;
+	char path[32], text[512];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return 0;
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+
+	/* field 22; the second is a name, which may hold anything */
+	const char *behind = strrchr(text, ')');
+
+	if (!behind ||
+	    sscanf(behind,
+		   ") %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+		   "%*s %*s %*s %*s %*s %llu",
+		   &start) != 1)
+		return 0;
+	return start;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the host says about a process, for people to read. */
+/* What the host says about a process. */
 #ifndef SOFTVFIO_LIB_PROC_H
 #define SOFTVFIO_LIB_PROC_H
 
@@ -13,5 +13,14 @@
  * Context: any thread; blocks on the file system, so no lock may be held.
  */
 void proc_name(pid_t pid, char name[PROC_NAME_MAX]);
+
+/**
+ * proc_start() - When a process began, in the unit of /proc/PID/stat, which
+ * with its id tells it from all others
+ *
+ * Context: as proc_name().
+ * Return: 0 if that cannot be seen.
+ */
+unsigned long long proc_start(pid_t pid);
 
 #endif

@@ -54,8 +54,16 @@
 #define SV_TREE	   "root" /* what /dev/vfio, /sys/bus/pci ... look like */
 
 /*
+ * Environment variable naming the daemon's process: "<pid>:<start>:<uid>", in
+ * decimal, the start as in field 22 of /proc/PID/stat. It proves files where
+ * the door cannot be reached; without it they are asked for there.
+ */
+#define SV_ENV_DAEMON "SOFTVFIO_DAEMON"
+
+/*
  * The daemon's end of every VFIO file is bound to an abstract name that says
- * what it is, for getpeername() in the shim:
+ * what it is, for getpeername() in the shim, but only once the socket is known
+ * to be the daemon's, for anybody can bind such a name:
  *   \0softvfio/<instance id, 16 hex>/<random, 16 hex>/<what>
  * where <what> is the path readlink(/proc/self/fd/N) shows on Linux:
  * "/dev/vfio/vfio", "/dev/vfio/12", "anon_inode:[vfio-device]", or a file in
@@ -103,6 +111,8 @@ enum sv_op {
 	SV_MMAP,  /* arg: offset, length, prot, flags.
 		      * Reply: struct sv_map, the ranges, and a memfd */
 	SV_CHANNEL, /* nothing but what SV_REQ_KEEP asks for */
+	/* on the door */
+	SV_KNOWN, /* arg: SO_COOKIE. Result: 1 = of a file that is open, 0 */
 	SV_OP_END,
 };
 

@@ -57,6 +57,13 @@ int shim_rpc_fstat(int fd, struct sv_stat *ret_st)
 	return stat_rpc(&rpc, ret_st);
 }
 
+int shim_rpc_known(uint64_t cookie)
+{
+	struct shim_rpc rpc = {.fd = -1, .op = SV_KNOWN, .arg = {cookie}};
+
+	return (int)shim_rpc(&rpc);
+}
+
 int shim_rpc_fault(const char *name, uint64_t off, bool write)
 {
 	struct shim_rpc rpc = {

@@ -9,7 +9,7 @@
  * the daemon is dead (0 or ECONNRESET), or with a wake byte in it (1, or
  * EFAULT): taking the byte is what the daemon wants, it sends another while
  * there is something to read. write() would succeed on a socket, so it asks
- * first: getpeername() on another file fails in about 0.1 us, and nothing
+ * first: getsockopt() on another file fails in about 0.1 us, and nothing
  * cheaper tells a socket from a pipe.
  */
 #include "shim/file.h"

@@ -20,6 +20,7 @@ enum { INIT_NOT_YET, INIT_RUNNING, INIT_DONE };
 static atomic_int init_state = INIT_NOT_YET;
 static bool active;
 static char dir[DIR_MAX];
+static struct shim_daemon who;
 
 static long does_not_exist(void)
 {
@@ -71,6 +72,30 @@ static bool find_dir(void)
 	return true;
 }
 
+/* A decimal number; *@p is behind it and its colon. 0 = there was none */
+static uint64_t take_number(const char **p)
+{
+	uint64_t value = 0;
+
+	for (; **p >= '0' && **p <= '9'; ++*p)
+		value = value * 10 + (uint64_t)(**p - '0');
+	*p += **p == ':';
+	return value;
+}
+
+static void find_daemon(void)
+{
+	const char *p = getenv(SV_ENV_DAEMON);
+
+	if (!p)
+		return;
+	who.pid = (pid_t)take_number(&p);
+	who.start = take_number(&p);
+	who.uid = (uid_t)take_number(&p);
+	if (!who.start) /* which is what cannot be read */
+		who.pid = 0;
+}
+
 static void init_once(void)
 {
 	int not_yet = INIT_NOT_YET;
@@ -84,6 +109,7 @@ static void init_once(void)
 
 	int saved = errno;
 	active = find_dir();
+	find_daemon();
 	atomic_store(&init_state, INIT_DONE);
 	if (active)
 		shim_signal_init();
@@ -109,4 +135,9 @@ bool shim_active(void)
 const char *shim_dir(void)
 {
 	return shim_active() ? dir : "";
+}
+
+const struct shim_daemon *shim_daemon(void)
+{
+	return &who;
 }

@@ -24,6 +24,7 @@
 #include "shim/line.h"
 #include "shim/mmid.h"
 #include "shim/need.h"
+#include "shim/peer.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -518,6 +519,7 @@ static int64_t settle_fd(struct shim_rpc *rpc, const struct sv_reply *reply,
 	if (r >= 0 && is_result) {
 		if (fd < 0)
 			return -EMFILE; /* the host had no number for it */
+		peer_learn(fd);
 		if (!(reply->flags & SV_REPLY_CLOEXEC))
 			SYS(fcntl, fd, F_SETFD, 0);
 		return fd;
@@ -645,6 +647,13 @@ static int round_run(struct line *l, struct shim_rpc *rpc, struct needed **n,
 	return r < 0 ? r : round_on(l, rpc, n, ret);
 }
 
+/* Another thread may have put something else under the number; what goes along
+ * now is the program's memory. */
+static bool still_ours(int fd)
+{
+	return fd < 0 || shim_peer(fd, NULL) == 0;
+}
+
 int64_t shim_rpc(struct shim_rpc *rpc)
 {
 	struct needed *n = NULL;
@@ -656,6 +665,10 @@ int64_t shim_rpc(struct shim_rpc *rpc)
 	rpc->ret_len = 0;
 	line_begin(&line, rpc->fd < 0 ? LINE_DOOR : LINE_PAIR);
 	for (int i = 0; i < SV_ATTEMPTS_MAX && r == ROUND_AGAIN; i++) {
+		if (i && !still_ours(rpc->fd)) {
+			r = -EBADF;
+			break;
+		}
 		r = round_run(&line, rpc, &n, &result);
 		if (r == ROUND_DEAD) /* and closed: this is on a fresh one */
 			r = round_run(&line, rpc, &n, &result);

@@ -120,6 +120,21 @@ bool shim_active(void);
 const char *shim_dir(void);
 
 /**
+ * struct shim_daemon - $SOFTVFIO_DAEMON as it was at start: who serves
+ * @pid:   process id; 0 = not said
+ * @uid:   its user
+ * @start: when it began, as in /proc/PID/stat
+ */
+struct shim_daemon {
+	pid_t pid;
+	uid_t uid;
+	uint64_t start;
+};
+
+/** shim_daemon() - Valid once shim_active() */
+const struct shim_daemon *shim_daemon(void);
+
+/**
  * shim_signal_init() - Take SIGBUS and SIGSEGV out of the first thread's mask
  *
  * Called once by the constructor of an active shim, after every NEXT() works.
@@ -137,7 +152,9 @@ void shim_signal_init(void);
  * @fd:   any descriptor number
  * @what: receives what readlink(/proc/self/fd/N) shows on Linux; or NULL
  *
- * Keeps working after the daemon's death. About 0.1 us for other files.
+ * Proven, not believed: see peer.c. Keeps working after the daemon's death.
+ * About 0.1 us once it is known, for our files and others; a request at the
+ * door at most for the first look at a socket that is named like ours.
  *
  * Return: 0; -ENOTSOCK, -EBADF or -ENOTTY when it is not ours.
  */
@@ -201,6 +218,14 @@ int shim_rpc_stat(const char *path, struct sv_stat *ret_st);
 
 /** shim_rpc_fstat() - SV_FSTAT of one of our files. Return: 0 or -errno */
 int shim_rpc_fstat(int fd, struct sv_stat *ret_st);
+
+/**
+ * shim_rpc_known() - SV_KNOWN: is a socket one of the daemon's files
+ * @cookie: its SO_COOKIE
+ *
+ * Return: 1 it is, 0 not; -errno the daemon could not be asked.
+ */
+int shim_rpc_known(uint64_t cookie);
 
 /**
  * shim_rpc_fault() - SV_FAULT: may a BAR that raised SIGBUS be touched again

@@ -71,6 +71,27 @@ def test_an_empty_message_is_not_a_close(daemon):
         assert proto.open_path(daemon.dir, "/dev/vfio/1")[0] == -errno.EBUSY
 
 
+def test_the_door_knows_its_files_by_their_cookies(daemon):
+    def known(cookie):
+        with proto.door(daemon.dir) as d:
+            d.send(proto.request(proto.KNOWN, (cookie,)))
+            return proto.receive(d).result
+
+    def cookie(sock):
+        return struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, 57, 8))[0]
+
+    with container(daemon) as c:
+        number = cookie(c)
+        assert known(number) == 1
+        with socket.socket(fileno=os.dup(c.fileno())) as copy:
+            assert known(cookie(copy)) == 1
+    support.wait_for(lambda: known(number) == 0, "the file to be released")
+    for other in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
+        with other:
+            assert known(cookie(other)) == 0
+    assert known(0) == known((1 << 64) - 1) == 0
+
+
 SQUATTED = 200
 
 

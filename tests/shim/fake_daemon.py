@@ -28,6 +28,7 @@ MSG_MAX = 128 << 10
 MSG_FDS = 250
 DATA_MAX = 64 << 10
 POS = (1 << 64) - 1
+SO_COOKIE = 57
 
 REQUEST = struct.Struct("=IHHQ4Q2QQIIII")
 SEG = struct.Struct("=QII")
@@ -44,7 +45,7 @@ RANGE = struct.Struct("=QII")
 OPS = {
     1: "open", 2: "stat", 3: "fault", 4: "access", 5: "control",
     6: "fstat", 7: "ioctl", 8: "read", 9: "write", 10: "mmap",
-    11: "channel",
+    11: "channel", 12: "known",
 }
 OP_NUMBERS = {name: number for number, name in OPS.items()}
 
@@ -224,6 +225,7 @@ class FakeDaemon:
         self.instance = int.from_bytes(os.urandom(8), "little")
         self.serial = 0
         self.pid = None
+        self.identity = ""  # as `run` tells it
         self.lock = threading.Lock()
 
     # -- the test's side ------------------------------------------------
@@ -240,6 +242,9 @@ class FakeDaemon:
             finally:
                 os._exit(1)
         listener.close()
+        with open("/proc/%d/stat" % self.pid) as f:
+            start = f.read().rpartition(")")[2].split()[22 - 3]
+        self.identity = "%d:%s:%d" % (self.pid, start, os.geteuid())
         return self
 
     def stop(self):
@@ -285,6 +290,7 @@ class FakeDaemon:
     def serve(self, listener):
         self.region = bytearray(i * 7 & 0xFF for i in range(REGION_SIZE))
         self.channels = {}
+        self.cookies = set()
         self.changed = threading.Condition()
         self.doors = self.count = 0
         self.bars = {}
@@ -322,6 +328,8 @@ class FakeDaemon:
             self.serial += 1
             ours.bind("\0softvfio/%016x/%x/%s" % (self.instance, self.serial,
                                                  what))
+            self.cookies.add(struct.unpack("=Q", theirs.getsockopt(
+                socket.SOL_SOCKET, SO_COOKIE, 8))[0])
         theirs.setblocking(False)
         threading.Thread(target=self.file_thread, args=(File(ours, what),),
                          daemon=True).start()
@@ -431,6 +439,9 @@ class FakeDaemon:
 
     def on_fstat(self, file, req):
         return done(0, STAT.pack(0o020600, 1, os.makedev(10, 196), 0, 78))
+
+    def on_known(self, file, req):
+        return done(int(req.arg[0] in self.cookies))
 
     def on_fault(self, file, req):
         return done(0)
