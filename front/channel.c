@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "front/channel.h"
+#include "lib/refuse.h"
 #include "lib/thread.h"
 
 void channels_init(struct channels *cs)
@@ -12,7 +13,6 @@ void channels_init(struct channels *cs)
 	mutex_init(&cs->lock, RANK_LEAF, "channels");
 	for (size_t i = 0; i < CHANNEL_BUCKETS; i++)
 		LIST_INIT(&cs->bucket[i]);
-	cs->n = 0;
 	atomic_init(&cs->n_pending, 0);
 }
 
@@ -31,6 +31,7 @@ void channel_put(struct channel *c)
 	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
 		return;
 	close(c->sock);
+	share_give(&c->share);
 	free(c);
 }
 
@@ -85,30 +86,35 @@ struct channel *channel_find_serial(struct channels *cs, uint64_t serial)
 	return c;
 }
 
-static size_t count_of_pid(const struct channels *cs, pid_t pid)
+/* Without one, pairs come and go: nothing is refused. */
+static bool take_share(struct channel *c)
 {
-	const struct channel *c;
-	size_t n = 0;
+	char unused[REFUSAL_MAX];
 
-	for (size_t i = 0; i < CHANNEL_BUCKETS; i++)
-		LIST_FOREACH (c, &cs->bucket[i], link)
-			n += c->pid == pid;
-	return n;
+	if (share_take(&c->share, SHARE_CHANNELS, c->pid, 1) == 0)
+		return true;
+	refusal_take(unused);
+	return false;
 }
 
-static bool has_room(struct channels *cs, const struct sv_request *head,
-		     pid_t pid)
+static bool list(struct channels *cs, struct channel *c,
+		 const struct sv_request *head)
 {
-	return head->channel && (head->mm_id[0] || head->mm_id[1]) &&
-	       cs->n < CHANNELS_MAX &&
-	       count_of_pid(cs, pid) < CHANNELS_PER_PID &&
-	       !find_locked(cs, head);
+	mutex_lock(&cs->lock);
+	bool listed = !find_locked(cs, head);
+
+	if (listed)
+		LIST_INSERT_HEAD(&cs->bucket[bucket_of(c->mm_id, c->name)], c,
+				 link);
+	mutex_unlock(&cs->lock);
+	return listed;
 }
 
 struct channel *channel_keep(struct channels *cs, const struct sv_request *head,
 			     pid_t pid, uint64_t serial, int sock)
 {
-	struct channel *c = calloc(1, sizeof(*c));
+	bool named = head->channel && (head->mm_id[0] || head->mm_id[1]);
+	struct channel *c = named ? calloc(1, sizeof(*c)) : NULL;
 
 	if (!c)
 		return NULL;
@@ -121,17 +127,9 @@ struct channel *channel_keep(struct channels *cs, const struct sv_request *head,
 		.name = head->channel,
 		.pid = pid,
 	};
-	mutex_lock(&cs->lock);
-	bool room = has_room(cs, head, pid);
-
-	if (room) {
-		LIST_INSERT_HEAD(&cs->bucket[bucket_of(c->mm_id, c->name)], c,
-				 link);
-		cs->n++;
-	}
-	mutex_unlock(&cs->lock);
-	if (room)
+	if (take_share(c) && list(cs, c, head))
 		return c;
+	share_give(&c->share);
 	free(c);
 	return NULL;
 }
@@ -156,7 +154,6 @@ static bool unlist(struct channels *cs, struct channel *c)
 		return false;
 	LIST_REMOVE(c, link);
 	c->listed = false;
-	cs->n--;
 	set_pending(cs, c, 0);
 	return true;
 }

@@ -15,12 +15,11 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "core/share.h"
 #include "lib/lock.h"
 #include "lib/proto.h"
 
-#define CHANNELS_MAX	 256 /* kept in all; beyond, pairs come and go */
-#define CHANNELS_PER_PID 16  /* kept of one process */
-#define CHANNEL_BUCKETS	 64
+#define CHANNEL_BUCKETS 64
 
 /*
  * How long parts may lie in a channel before their head comes. A program can
@@ -48,13 +47,13 @@ struct channel {
 	uint64_t mm_id[2];
 	uint64_t name;
 	pid_t pid;
+	struct share share; /* of @pid's SHARE_CHANNELS */
 };
 
 /** struct channels - All of a server */
 struct channels {
 	struct mutex lock;
 	LIST_HEAD(, channel) bucket[CHANNEL_BUCKETS];
-	size_t n;
 	atomic_size_t n_pending; /* changed with lock */
 };
 
