@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define PAGE	   4096
 #define STACK_SIZE (64u << 10)
 #define RETRIES	   1000 /* closed and opened again, each time */
 #define ERR_WRITE  2	/* of a page fault's error code: it was a store */
@@ -73,9 +74,6 @@ static int copy_plain(struct trap *t, uint64_t addr, void *buf,
 			return 0;
 		if (shim_vma_find(addr, &t->vma))
 			return blame(t, SIGSEGV, SEGV_MAPERR, addr);
-		if (t->vma.trap)
-			return -EINVAL; /* across the end of its pages */
-
 		unsigned int need = write ? PROT_WRITE : PROT_READ;
 
 		if (!(t->vma.prot & need))
@@ -106,14 +104,79 @@ static int access_trapped(struct trap *t, uint64_t addr, unsigned int size,
 	return r < 0 ? blame(t, SIGBUS, BUS_ADRERR, addr) : 0;
 }
 
-static int touch(struct trap *t, uint64_t addr, unsigned int size, bool write,
-		 uint64_t *value)
+static int touch_piece(struct trap *t, uint64_t addr, unsigned int size,
+		       bool write, uint64_t *value)
 {
-	if (!within(&t->vma, addr, size) && shim_in_bars(addr, size))
+	if (!within(&t->vma, addr, size))
 		(void)shim_vma_find(addr, &t->vma);
 	if (within(&t->vma, addr, size) && t->vma.trap)
 		return access_trapped(t, addr, size, write, value);
 	return copy_plain(t, addr, value, size, write);
+}
+
+/* As a root complex splits an access: each piece is naturally aligned. */
+static unsigned int piece_at(uint64_t addr, unsigned int left)
+{
+	unsigned int size = sizeof(uint64_t);
+
+	while (size > left || addr & (size - 1))
+		size /= 2;
+	return size;
+}
+
+static int touch(struct trap *t, uint64_t addr, unsigned int size, bool write,
+		 uint64_t *value)
+{
+	unsigned int n;
+	int r = 0;
+
+	if (!shim_in_bars(addr, size))
+		return copy_plain(t, addr, value, size, write);
+	for (unsigned int at = 0; at < size && r == 0; at += n) {
+		uint64_t part = write ? *value >> 8 * at : 0;
+
+		n = piece_at(addr + at, size - at);
+		if (n < sizeof(part))
+			part &= (UINT64_C(1) << 8 * n) - 1;
+		r = touch_piece(t, addr + at, n, write, &part);
+		if (!write)
+			*value |= part << 8 * at;
+	}
+	return r;
+}
+
+/*
+ * A CPU looks at both pages of an access that crosses into one before it
+ * touches the first.
+ */
+static int check_second(struct trap *t, uint64_t addr, unsigned int size,
+			bool write)
+{
+	uint64_t second = (addr + size - 1) & ~(uint64_t)(PAGE - 1);
+	struct shim_vma vma;
+
+	if (!size || second <= addr)
+		return 0;
+	if (shim_vma_find(second, &vma))
+		return blame(t, SIGSEGV, SEGV_MAPERR, second);
+	if (!permitted(&vma, write))
+		return blame(t, SIGSEGV, SEGV_ACCERR, second);
+	if (vma.bar && !vma.trap &&
+	    shim_rpc_fault(vma.name, vma.off + second - vma.start, write))
+		return blame(t, SIGBUS, BUS_ADRERR, second);
+	return 0;
+}
+
+static int check_reach(struct trap *t)
+{
+	const struct insn *insn = &t->insn;
+	int r = 0;
+
+	if (insn->op == INSN_MOVS)
+		r = check_second(t, insn->addr2, insn->size, false);
+	if (r == 0 && insn->op != INSN_NOTHING)
+		r = check_second(t, insn->addr, insn->size, emu_writes(insn));
+	return r;
 }
 
 static int bus_load(void *arg, uint64_t addr, unsigned int size,
@@ -190,6 +253,8 @@ static void on_trapped_page(struct trap *t)
 	int r = insn_decode(code, n, gregs, &t->insn);
 
 	t->forward = false;
+	if (r == 0)
+		r = check_reach(t);
 	if (r == 0)
 		r = emulate(&t->insn, &t->uc->uc_mcontext, &bus);
 	if (r < 0 && !t->forward) {

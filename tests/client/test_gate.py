@@ -36,7 +36,8 @@ ONCE = [
     "population_1_1_5", "split_mappings_1_1_7", "attributes_1_2_1",
     "every_descriptor_1_2_2", "stopped_1_2_3", "closed_all_1_2_3",
     "forked_1_2_3", "handed_over_1_2_3", "offsets_1_2_4",
-    "private_dump_grow_1_2_5", "unaligned_1_2_6", "late_1_2_7", "lazy_1_2_8",
+    "private_dump_grow_1_2_5", "unaligned_1_2_6",
+    "unaligned_registers_1_2_6", "late_1_2_7", "lazy_1_2_8",
     "read_only_1_2_9", "aborted_peer"]
 
 # name: rounds of a run, rounds of a soak

@@ -194,6 +194,55 @@ static void unaligned_1_2_6(char **args)
 	}
 }
 
+/* One load, however it lies. */
+static uint64_t load_unaligned(const char *at, size_t size)
+{
+	union {
+		uint8_t b;
+		uint16_t w;
+		uint32_t l;
+		uint64_t q;
+	} __attribute__((packed)) const volatile *any = (const void *)at;
+
+	switch (size) {
+	case 1:
+		return any->b;
+	case 2:
+		return any->w;
+	case 4:
+		return any->l;
+	default:
+		return any->q;
+	}
+}
+
+/* Registers too: read() at that offset splits in the same way. */
+static void unaligned_registers_1_2_6(char **args)
+{
+	(void)args;
+	start(EDU_A);
+	char *regs = bar_map(vfio.device, 0, PAGE);
+	char cleared[61];
+
+	for (size_t off = 0; off < 0x30; off++) {
+		for (size_t size = 1; size <= 8; size *= 2) {
+			uint64_t seen = 0;
+
+			CHECK(pread(vfio.device, &seen, some(size),
+				    REGION(0) + (off_t)off) == (ssize_t)size);
+			CHECK(load_unaligned(regs + off, size) == seen);
+		}
+	}
+	/* what a compiler makes of clearing a few registers */
+	for (size_t off = 0x10; off < 0x20; off++)
+		memset(regs + off, 0, sizeof(cleared));
+	memory(false);
+	for (size_t off = 0; off < 8; off++)
+		CHECK(store(regs + off, 1) == SIGBUS);
+	memory(true);
+	CHECK(is_edu(vfio.device));
+}
+
 /* 1.2.7: mapping succeeds with memory off, touching does not */
 
 static void late_1_2_7(char **args)
@@ -282,6 +331,7 @@ const struct victim_test gate_vma_tests[] = {
 	{"offsets_1_2_4", offsets_1_2_4},
 	{"private_dump_grow_1_2_5", private_dump_grow_1_2_5},
 	{"unaligned_1_2_6", unaligned_1_2_6},
+	{"unaligned_registers_1_2_6", unaligned_registers_1_2_6},
 	{"late_1_2_7", late_1_2_7},
 	{"lazy_1_2_8", lazy_1_2_8},
 	{"read_only_1_2_9", read_only_1_2_9},

@@ -3,14 +3,17 @@
 import errno
 import os
 import signal
+import struct
 import subprocess
 import threading
 
 import pytest
-from fake_daemon import BAR_SIZE, BAR_TRAP, FakeDaemon, done
+from fake_daemon import BAR_SIZE, FakeDaemon, done
 from shim_support import run_victim
 
 IOC_GATE = 0x3BE0
+IOC_TRACE = 0x3BE1
+TRACE_MAX = 64
 GATE_OPEN, GATE_CLOSED, GATE_REOPENS = range(3)
 
 
@@ -20,6 +23,7 @@ class TrapDaemon(FakeDaemon):
     def serve(self, listener):
         self.gate = threading.Lock()
         self.closed = None
+        self.trace = []
         super().serve(listener)
 
     def close_gate(self):
@@ -40,8 +44,15 @@ class TrapDaemon(FakeDaemon):
                 self.close_gate()
         return done(0)
 
+    def ioc_trace(self, file, req):
+        """The accesses since it was asked last, as many as fit."""
+        with self.gate:
+            trace, self.trace = self.trace[:TRACE_MAX], []
+        return done(len(trace), copies=[(req.arg[1], b"".join(trace))])
+
     ioctls = dict(FakeDaemon.ioctls)
     ioctls[IOC_GATE] = ioc_gate
+    ioctls[IOC_TRACE] = ioc_trace
 
     def on_fault(self, file, req):
         assert req.text().startswith("softvfio:")
@@ -56,7 +67,11 @@ class TrapDaemon(FakeDaemon):
         off, size, write, value = req.arg
         fd = next(fd for base, fd in self.bars.items()
                   if req.text().endswith(":%u" % (base >> 40)))
-        assert fd == self.bars[BAR_TRAP] and size in (1, 2, 4, 8)
+        assert size in (1, 2, 4, 8)
+        if off % size or off + size > BAR_SIZE:
+            return done(-errno.EFAULT)
+        with self.gate:
+            self.trace.append(struct.pack("=HBB", off, size, write))
         if write:
             os.pwrite(fd, value.to_bytes(8, "little")[:size], off)
             return done(0)
@@ -71,7 +86,8 @@ def daemon(tmp_path):
 
 
 @pytest.mark.parametrize("name", [
-    "registers", "strings", "protection", "gate_reopens", "gate_closed",
+    "registers", "unaligned", "vectors", "page_crossings",
+    "crossings_into_nothing", "locked", "strings", "protection", "gate_reopens", "gate_closed",
     "other_sigbus", "masks", "in_handlers", "handlers", "handler_returns",
     "sent_is_handled", "alternate_stack", "small_stacks", "after_fork",
     "dead_daemon"])

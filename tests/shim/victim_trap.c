@@ -23,6 +23,8 @@
 
 #define RW	    (PROT_READ | PROT_WRITE)
 #define IOC_GATE    0x3be0 /* what the memory gate of BAR 0 does */
+#define IOC_TRACE   0x3be1 /* struct piece[]: what has reached registers */
+#define TRACE_MAX   64
 #define PAGE	    4096
 #define THREADS	    8
 #define SMALL_STACK (16 << 10)
@@ -131,6 +133,237 @@ static void registers(int fd, char **args)
 	}
 	memset((char *)p + PAGE, 0x77, 100);
 	CHECK(p[PAGE + 99] == 0x77 && p[PAGE + 100] != 0x77);
+}
+
+/* What reached the daemon: naturally aligned, 8 bytes at most. */
+struct piece {
+	uint16_t off;
+	uint8_t size;
+	uint8_t write;
+};
+
+static int trace(int fd, struct piece *pieces)
+{
+	int n = ioctl(fd, IOC_TRACE, pieces);
+
+	CHECK(n >= 0);
+	return n;
+}
+
+/* Exactly [off, end), ascending, in as few pieces as alignment allows. */
+static void check_pieces(int fd, bool write, unsigned int off, unsigned int end)
+{
+	struct piece got[TRACE_MAX];
+	int n = trace(fd, got);
+
+	for (int i = 0; i < n; i++) {
+		unsigned int size = 8;
+
+		while (off % size || size > end - off)
+			size /= 2;
+		CHECK(got[i].off == off && got[i].size == size);
+		CHECK(got[i].write == write);
+		off += size;
+	}
+	CHECK(off == end);
+}
+
+#define UNALIGNED(type, p, off)                                                \
+	do {                                                                   \
+		struct __attribute__((packed)) {                               \
+			type is;                                               \
+		} volatile *at = (void *)((p) + (off));                        \
+		type value = (type)0x8877665544332211;                         \
+                                                                               \
+		at->is = value;                                                \
+		check_pieces(fd, true, off, (off) + sizeof(type));             \
+		CHECK(at->is == value);                                        \
+		check_pieces(fd, false, off, (off) + sizeof(type));            \
+	} while (0)
+
+static void unaligned(int fd, char **args)
+{
+	char *p = map_bar(fd, BAR_TRAP, RW);
+	struct piece drop[TRACE_MAX];
+
+	trace(fd, drop);
+	for (unsigned int off = 0x100; off < 0x110; off++) {
+		UNALIGNED(uint8_t, p, off);
+		UNALIGNED(uint16_t, p, off);
+		UNALIGNED(uint32_t, p, off);
+		UNALIGNED(uint64_t, p, off);
+	}
+	/* from one trapped page to the next */
+	for (unsigned int off = PAGE - 8; off < PAGE; off++) {
+		UNALIGNED(uint16_t, p, off);
+		UNALIGNED(uint32_t, p, off);
+		UNALIGNED(uint64_t, p, off);
+	}
+}
+
+/* Vectors of 8-byte lanes, each of which is split. */
+static void check_vector(int fd, const char *p, unsigned int off,
+			 unsigned int len, const char *is)
+{
+	struct piece got[TRACE_MAX];
+	unsigned int at = off;
+	int n = trace(fd, got);
+
+	for (int i = 0; i < n; at += got[i++].size)
+		CHECK(got[i].off == at && at % got[i].size == 0 &&
+		      got[i].write);
+	CHECK(at == off + len);
+	for (unsigned int i = 0; i < len; i++)
+		CHECK(p[off + i] == is[i]);
+	trace(fd, got);
+}
+
+typedef char v16 __attribute__((vector_size(16), aligned(1)));
+typedef char v32 __attribute__((vector_size(32), aligned(1)));
+typedef char v64 __attribute__((vector_size(64), aligned(1)));
+
+#define VECTOR(type, isa)                                                      \
+	__attribute__((target(isa), noinline)) static void store_##type(       \
+		char *to, const char *from)                                    \
+	{                                                                      \
+		type v = *(const volatile type *)from;                         \
+                                                                               \
+		__asm__ volatile("" : "+x"(v));                                \
+		*(volatile type *)to = v;                                      \
+	}                                                                      \
+	__attribute__((target(isa), noinline)) static void vector_##type(      \
+		int fd, char *p, unsigned int off, const char *bytes)          \
+	{                                                                      \
+		char back[sizeof(type)];                                       \
+		struct piece drop[TRACE_MAX];                                  \
+                                                                               \
+		store_##type(p + off, bytes);                                  \
+		check_vector(fd, p, off, sizeof(type), bytes);                 \
+		store_##type(back, p + off);                                   \
+		CHECK(!memcmp(back, bytes, sizeof(type)));                     \
+		trace(fd, drop);                                               \
+	}                                                                      \
+	struct piece
+
+VECTOR(v16, "sse2");
+VECTOR(v32, "avx");
+VECTOR(v64, "avx512f");
+
+static void vectors(int fd, char **args)
+{
+	char *p = map_bar(fd, BAR_TRAP, RW), bytes[64];
+	struct piece drop[TRACE_MAX];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 5 + 1);
+	trace(fd, drop);
+	for (unsigned int off = PAGE - 64; off < PAGE; off += 3) {
+		vector_v16(fd, p, off, bytes);
+		if (__builtin_cpu_supports("avx"))
+			vector_v32(fd, p, off, bytes);
+		if (__builtin_cpu_supports("avx512f"))
+			vector_v64(fd, p, off, bytes);
+	}
+}
+
+/* A register file, and what gcc makes of clearing and copying it. */
+struct file {
+	char odd;
+	uint32_t regs[37];
+} __attribute__((packed));
+
+static void page_crossings(int fd, char **args)
+{
+	char *p = map_bar(fd, BAR_MIXED, RW);
+	char bytes[300], back[300];
+	struct piece drop[TRACE_MAX];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)(i * 7 + 1);
+	/* from memory to registers, and from registers to memory */
+	for (int edge = 1; edge <= 2; edge++)
+		for (int off = edge * PAGE - 9; off <= edge * PAGE; off++) {
+			uint64_t there;
+
+			memcpy(&there, bytes, sizeof(there));
+			*(volatile uint64_t *)(p + off) = there;
+			CHECK(*(volatile uint64_t *)(p + off) == there);
+			CHECK(*(volatile uint16_t *)(p + off) ==
+			      (uint16_t)there);
+			memcpy(p + off, bytes, sizeof(bytes));
+			memcpy(back, p + off, sizeof(back));
+			CHECK(!memcmp(bytes, back, sizeof(back)));
+
+			struct file *f = (struct file *)(p + off - 100);
+
+			memset(f, 0x5a, sizeof(*f));
+			*f = (struct file){.odd = 1};
+			for (int i = 0; i < 37; i++)
+				CHECK(f->regs[i] == 0);
+
+			char *to = p + off, *from = bytes;
+			size_t n = 5;
+
+			__asm__ volatile("rep movsq"
+					 : "+S"(from), "+D"(to), "+c"(n)
+					 :
+					 : "memory");
+			CHECK(!memcmp(p + off, bytes, 40) && !n);
+		}
+	trace(fd, drop);
+}
+
+/* Nothing behind the mapping: a fault there, and not half a store before it. */
+static void crossings_into_nothing(int fd, char **args)
+{
+	char *p = map_bar(fd, BAR_TRAP, RW), *ro, *end = p + 2 * PAGE;
+	struct piece drop[TRACE_MAX];
+
+	CHECK(munmap(end, PAGE) == 0);
+	handle(SIGSEGV, on_fault, 0);
+	trace(fd, drop);
+	for (unsigned int at = 1; at < 16; at++) {
+		v16 v = {0};
+
+		hits = 0;
+		if (!sigsetjmp(out, 1)) {
+			*(volatile v16 *)(end - at) = v;
+			CHECK(!"a store into nothing");
+		}
+		CHECK(hits == 1 && last.si_addr == end);
+		CHECK(last.si_code == SEGV_MAPERR && trace(fd, drop) == 0);
+	}
+	/* nor where the second page may only be read */
+	ro = p + PAGE;
+	CHECK(mprotect(ro, PAGE, PROT_READ) == 0);
+	hits = 0;
+	if (!sigsetjmp(out, 1)) {
+		*(volatile uint32_t *)(ro - 1) = 1;
+		CHECK(!"a store to what may be read");
+	}
+	CHECK(hits == 1 && last.si_addr == ro);
+	CHECK(last.si_code == SEGV_ACCERR && trace(fd, drop) == 0);
+	CHECK(*(volatile uint32_t *)(ro - 1) == 0x04040404 && hits == 1);
+}
+
+/* No bus can lock a register: one read, then one write, each in pieces. */
+static void locked(int fd, char **args)
+{
+	char *p = map_bar(fd, BAR_TRAP, RW);
+	struct piece got[TRACE_MAX];
+	uint32_t was = 5;
+
+	*(volatile uint32_t *)(p + 6) = 0x10203040;
+	trace(fd, got);
+	__asm__ volatile("lock xaddl %0, %1"
+			 : "+r"(was), "+m"(*(volatile uint32_t *)(p + 6))
+			 :
+			 : "memory", "cc");
+	CHECK(was == 0x10203040 && trace(fd, got) == 4);
+	for (int i = 0; i < 4; i++)
+		CHECK(got[i].off == 6 + i % 2 * 2 && got[i].size == 2 &&
+		      got[i].write == i / 2);
+	CHECK(*(volatile uint32_t *)(p + 6) == 0x10203045);
 }
 
 /* From register to register and to memory, by the string instructions. */
@@ -579,6 +812,11 @@ static void dead_daemon(int fd, char **args)
 
 static const struct victim_test tests[] = {
 	{"registers", registers},
+	{"unaligned", unaligned},
+	{"vectors", vectors},
+	{"page_crossings", page_crossings},
+	{"crossings_into_nothing", crossings_into_nothing},
+	{"locked", locked},
 	{"strings", strings},
 	{"protection", protection},
 	{"undecodable", undecodable},
