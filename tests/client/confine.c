@@ -11,6 +11,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +24,27 @@
 #define CANNOT	  77 /* exit status: the test cannot be done here */
 #define CALLS_MAX 32 /* of one name */
 #define CODE_MAX  512
+#define COUNT(a)  (sizeof(a) / sizeof((a)[0]))
 
-#define PROCMAP_QUERY 0xc0686611u /* linux/fs.h since 6.11 */
+#define ONE_IOCTL   0xffffffffu
+#define ALL_OF_TYPE 0xff00u
 
 struct facility {
 	const char *name;
 	int calls[CALLS_MAX]; /* ended by 0: nobody forbids read(2) */
+};
+
+/* ioctls that hosts may not know: the bits of one that are looked at. */
+struct ioctls {
+	const char *name;
+	unsigned int mask;
+	unsigned int bits;
+};
+
+static const struct ioctls unknown[] = {
+	{"kvm", ALL_OF_TYPE, 0xae00},		  /* KVMIO */
+	{"procmap-query", ONE_IOCTL, 0xc0686611}, /* linux/fs.h since 6.11 */
+	{"userfaultfd", ONE_IOCTL, 0xaa00},	  /* of /dev/userfaultfd */
 };
 
 static const struct facility facilities[] = {
@@ -93,39 +109,51 @@ static void forbid_call(int nr, int err)
 		BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned int)err));
 }
 
-/* One ioctl of all: hosts before 6.11 do not know it. */
-static void forbid_procmap_query(void)
+static void forbid_ioctls(const struct ioctls *i)
 {
 	const struct sock_filter some[] = {
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 5),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 			 offsetof(struct seccomp_data, args[1])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PROCMAP_QUERY, 0, 1),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, i->mask),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i->bits, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOTTY),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 			 offsetof(struct seccomp_data, nr)),
 	};
 
-	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
-		emit(some[i]);
+	for (size_t n = 0; n < COUNT(some); n++)
+		emit(some[n]);
+}
+
+static bool forbid_calls(const char *name, int err)
+{
+	for (size_t i = 0; i < COUNT(facilities); i++) {
+		const struct facility *f = &facilities[i];
+
+		if (strcmp(f->name, name) != 0)
+			continue;
+		for (int n = 0; n < CALLS_MAX && f->calls[n]; n++)
+			forbid_call(f->calls[n], err);
+		return true;
+	}
+	return false;
 }
 
 static void forbid(const char *name, int err)
 {
-	const struct facility *f = facilities;
-	const struct facility *end =
-		f + sizeof(facilities) / sizeof(facilities[0]);
+	bool known = forbid_calls(name, err);
 
-	if (!strcmp(name, "procmap-query")) {
-		forbid_procmap_query();
-		return;
+	for (size_t i = 0; i < COUNT(unknown); i++) {
+		if (strcmp(unknown[i].name, name) != 0)
+			continue;
+		forbid_ioctls(&unknown[i]);
+		known = true;
 	}
-	while (f < end && strcmp(f->name, name))
-		f++;
-	if (f == end)
+	if (!known) {
+		errno = EINVAL;
 		fail(name);
-	for (int i = 0; i < CALLS_MAX && f->calls[i]; i++)
-		forbid_call(f->calls[i], err);
+	}
 	/* "unknown", so that programs use clone() instead */
 	if (!strcmp(name, "container"))
 		forbid_call(SYS_clone3, ENOSYS);

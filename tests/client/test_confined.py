@@ -8,6 +8,7 @@ reason.
 import os
 import shutil
 import subprocess
+import sys
 import textwrap
 
 import pytest
@@ -27,6 +28,7 @@ FACILITIES = {
     "container": [],
     "io_uring": [],
     "kcmp": [],
+    "kvm": [],
     "perf": [],
     "pidfd": [],
     "process_vm": [],
@@ -182,6 +184,37 @@ def test_qemu_img_needs_no_more_than_that(user, confine):
 
 
 # Forbidden system calls
+
+# What a newer host has, asked for as a program would.
+NEWER = """
+    import ctypes, errno, fcntl, os
+    def failed(call, *args):
+        try:
+            return call(*args) and 0
+        except OSError as e:
+            return e.errno
+    libc = ctypes.CDLL(None, use_errno=True)
+    def syscall(nr):
+        return ctypes.get_errno() if libc.syscall(nr, 0, 0) < 0 else 0
+    assert syscall(323) == errno.ENOSYS, "userfaultfd"
+    assert syscall(425) == errno.ENOSYS, "io_uring_setup"
+    with open("/proc/self/maps") as maps:
+        # of an old kernel; a newer one says EINVAL or EFAULT
+        assert failed(fcntl.ioctl, maps, 0xc0686611, 0) == errno.ENOTTY
+    for name, query in ("kvm", 0xae00), ("userfaultfd", 0xaa00):
+        fd = failed(os.open, f"/dev/{name}", os.O_RDWR)
+        if fd == 0:
+            with open(f"/dev/{name}", "r+b", buffering=0) as device:
+                assert failed(fcntl.ioctl, device, query) == errno.ENOTTY
+    """
+
+
+@pytest.mark.usefixtures("confine")
+def test_what_a_machine_may_lack_can_be_hidden():
+    hide = forbid("userfaultfd", "io_uring", "procmap-query", "kvm")
+    subprocess.run([CONFINE, "-e", "ENOSYS", *hide, sys.executable, "-c",
+                    textwrap.dedent(NEWER)], check=True)
+
 
 @pytest.mark.parametrize("name", FACILITIES)
 def test_without_one_facility(user, script, confine, name):
