@@ -6,7 +6,8 @@ thing done wrong, as it could have been written, and a scenario has to fail.
 
 The changed file is compiled and stands before the library it comes from.
 A mutant whose text is not in the source any more is an error: it goes along.
-CC is the compiler, with its arguments; SCHEDULES how many to try at most.
+CC is the compiler, with its arguments; SOFTVFIO_SCHEDULES how many to try at
+most.
 """
 import os
 import re
@@ -229,11 +230,14 @@ def build(source, build_root, folder, path, changes):
 def hunt(program, scenario, folder):
     """The seed that finds it and what it said; None: nobody did."""
     # few at first: what a scenario has to see now and then, it sees in those
-    for count in ("1000", os.environ.get("SCHEDULES", "10000")):
+    most = os.environ.get("SOFTVFIO_SCHEDULES", "10000")
+    env = dict(os.environ, TMPDIR=folder)
+    env.pop("SOFTVFIO_SCHEDULES", None)
+    for count in ("1000", most):
         run = subprocess.run(
             [program, scenario, count],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=dict(os.environ, TMPDIR=folder), check=False)
+            env=env, check=False)
         if run.returncode:
             break
     else:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Runs schedules of a scenario: schedules SCENARIO [COUNT [FIRST]]. With
- * SOFTVFIO_SEED it runs that one, twice, and prints every change of thread.
+ * Runs schedules of a scenario: schedules SCENARIO [COUNT [FIRST]].
+ * SOFTVFIO_SCHEDULES stands before COUNT. With SOFTVFIO_SEED it runs that one,
+ * twice, and prints every change of thread.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -136,6 +137,15 @@ static void stay_on_one_core(void)
 	}
 }
 
+static uint64_t how_many(const char *given)
+{
+	const char *wish = getenv("SOFTVFIO_SCHEDULES");
+
+	if (wish)
+		return strtoull(wish, NULL, 0);
+	return given ? strtoull(given, NULL, 0) : COUNT;
+}
+
 static const struct scenario *find(const char *name)
 {
 	for (size_t i = 0; i < N_SCENARIOS; i++)
@@ -161,6 +171,6 @@ int main(int argc, char **argv)
 	printf("1..1\n");
 	if (seed)
 		return replay(s, strtoull(seed, NULL, 0));
-	return run_all(s, argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT,
+	return run_all(s, how_many(argc > 2 ? argv[2] : NULL),
 		       argc > 3 ? strtoull(argv[3], NULL, 0) : 1);
 }
