@@ -272,6 +272,15 @@ static struct ioeventfd_source *source_get_locked(struct ioeventfds *io,
 	return NULL;
 }
 
+/* Half-made ones are fine. */
+static void source_free(struct ioeventfd_source *src)
+{
+	if (src->fd >= 0)
+		close(src->fd);
+	share_give(&src->share);
+	free(src);
+}
+
 static void source_put_locked(struct ioeventfds *io,
 			      struct ioeventfd_source *src) REQUIRES(&io->lock)
 {
@@ -279,30 +288,38 @@ static void source_put_locked(struct ioeventfds *io,
 		return;
 	watch_set_del(io->set, src->fd);
 	TAILQ_REMOVE(&io->sources, src, link);
-	close(src->fd);
-	free(src);
+	source_free(src);
 }
 
-static int source_new_locked(struct ioeventfds *io, uint64_t id, int fd,
-			     struct ioeventfd_source **ret_src)
+static int source_copy_locked(struct ioeventfds *io,
+			      struct ioeventfd_source *src, pid_t pid, int fd)
+	REQUIRES(&io->lock)
+{
+	int r = share_take(&src->share, SHARE_EVENTFDS, pid, 1);
+
+	if (r < 0)
+		return r;
+	src->fd = fcntl(fd, F_DUPFD_CLOEXEC, COPY_MIN);
+	return src->fd < 0 ? -errno : watch_set_add(io->set, src->fd, src->tag);
+}
+
+static int source_new_locked(struct ioeventfds *io, uint64_t id, pid_t pid,
+			     int fd, struct ioeventfd_source **ret_src)
 	REQUIRES(&io->lock)
 {
 	struct ioeventfd_source *src = calloc(1, sizeof(*src));
 
 	if (!src)
 		return -ENOMEM;
+	src->fd = -1;
 	src->id = id;
 	src->users = 1;
 	src->tag = ++io->last_tag;
-	src->fd = fcntl(fd, F_DUPFD_CLOEXEC, COPY_MIN);
 
-	int r = src->fd < 0 ? -errno
-			    : watch_set_add(io->set, src->fd, src->tag);
+	int r = source_copy_locked(io, src, pid, fd);
 
 	if (r < 0) {
-		if (src->fd >= 0)
-			close(src->fd);
-		free(src);
+		source_free(src);
 		return r;
 	}
 	TAILQ_INSERT_TAIL(&io->sources, src, link);
@@ -311,15 +328,15 @@ static int source_new_locked(struct ioeventfds *io, uint64_t id, int fd,
 }
 
 /* @e is listed, unless something was in the way. */
-static int insert_locked(struct ioeventfds *io, struct ioeventfd *e, int fd)
-	REQUIRES(&io->lock)
+static int insert_locked(struct ioeventfds *io, struct ioeventfd *e, pid_t pid,
+			 int fd) REQUIRES(&io->lock)
 {
 	uint64_t id = evfd_id(fd);
 	int r = 0;
 
 	e->source = source_get_locked(io, id);
 	if (!e->source)
-		r = source_new_locked(io, id, fd, &e->source);
+		r = source_new_locked(io, id, pid, fd, &e->source);
 	if (r < 0)
 		return r;
 	/* who came last is called first, as in a wait queue of Linux */
@@ -364,7 +381,7 @@ int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
 	if (r == 0)
 		r = watch_locked(dev);
 	if (r == 0)
-		r = insert_locked(&dev->ioeventfds, e, fd);
+		r = insert_locked(&dev->ioeventfds, e, req->pid, fd);
 	if (r == 0)
 		begin_locked(dev, e);
 	mutex_unlock(&dev->ioeventfds.lock);

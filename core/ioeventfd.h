@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
+#include "core/share.h"
 #include "core/watch.h"
 #include "lib/lock.h"
 
@@ -26,6 +28,7 @@ struct ioeventfd_source {
 	uint64_t id;  /* of the host's, 0 = unknown */
 	int fd;	      /* our own copy */
 	unsigned int users;
+	struct share share;
 };
 
 /** struct ioeventfd - One of them: where, what, and at whose signal */
@@ -64,12 +67,14 @@ void ioeventfds_done(struct ioeventfds *io);
  * @off:    in the region
  * @data:   what to write
  * @len:    1, 2, 4 or 8 bytes
+ * @pid:    whose share of SHARE_EVENTFDS it takes
  */
 struct ioeventfd_request {
 	uint64_t region;
 	uint64_t off;
 	uint64_t data;
 	size_t len;
+	pid_t pid;
 };
 
 /**
@@ -94,7 +99,8 @@ int ioeventfd_find(struct sv_dev *dev, const struct ioeventfd_request *req);
  * @fd: an eventfd; the caller's, a copy is kept
  *
  * Context: takes the ioeventfd lock.
- * Return: as ioeventfd_find(); -EMFILE; -ENOMEM, -ENOSPC of the host.
+ * Return: as ioeventfd_find(); -EMFILE, also beyond the program's share; -ENFILE
+ * beyond all programs'; -ENOMEM, -ENOSPC of the host.
  */
 int ioeventfd_add(struct sv_dev *dev, const struct ioeventfd_request *req,
 		  int fd);

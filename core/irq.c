@@ -50,7 +50,7 @@ void irq_set_mode(struct irq *irq, enum sv_irq_mode mode) REQUIRES(&irq->igate)
 
 /* Slots */
 
-bool irq_slot_put(struct irq *irq, int *slot, int fd)
+bool irq_slot_put(struct irq *irq, int *slot, int fd) REQUIRES(&irq->igate)
 {
 	mutex_lock(&irq->lock);
 	int old = *slot;
@@ -58,7 +58,7 @@ bool irq_slot_put(struct irq *irq, int *slot, int fd)
 	*slot = fd;
 	mutex_unlock(&irq->lock);
 	if (old >= 0)
-		close(old);
+		irq_drop_fd(irq, old);
 	return old >= 0;
 }
 

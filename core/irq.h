@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/lock.h"
 #include "softvfio/device.h"
@@ -89,6 +90,8 @@ struct irq_info {
  * @start: first vector
  * @count: vectors
  * @bools: @count bytes with DATA_BOOL, else NULL
+ * @pid:   whose share of SHARE_EVENTFDS it takes, unless somebody else's has been
+ *	   taken for this function
  * @fds:   @count descriptors with DATA_EVENTFD, else NULL: an eventfd of our
  *	   own copy, -1 for "none", or IRQ_FD_BAD / IRQ_FD_NOT_EVENTFD for what
  *	   the program passed in error. Borrowed: irq_set() dups what it keeps.
@@ -98,6 +101,7 @@ struct irq_request {
 	uint32_t index;
 	uint32_t start;
 	uint32_t count;
+	pid_t pid;
 	const uint8_t *bools;
 	const int *fds;
 };

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/irq.h"
+#include "core/share.h"
 #include "lib/lock.h"
 
 #define NO_FD -1 /* an empty slot */
@@ -26,6 +27,7 @@ struct irq {
 	int unmask_fd GUARDED_BY(&igate);  /* or -1 */
 	int unmask_set GUARDED_BY(&igate); /* it alone is in there */
 	unsigned int msi_allocated GUARDED_BY(&igate); /* while in MSI mode */
+	struct share share GUARDED_BY(&igate); /* our copies of eventfds */
 
 	struct mutex lock; /* taken to signal; slots are -1 or our own copy */
 	int *trigger;	   /* contents: lock; per vector, the first is INTx's */
@@ -59,7 +61,7 @@ void irq_set_mode(struct irq *irq, enum sv_irq_mode mode) REQUIRES(&irq->igate);
  * Context: take the irq lock.
  * Return: whether there was an eventfd.
  */
-bool irq_slot_put(struct irq *irq, int *slot, int fd);
+bool irq_slot_put(struct irq *irq, int *slot, int fd) REQUIRES(&irq->igate);
 bool irq_slot_signal(struct irq *irq, const int *slot);
 
 /** irq_send_locked() - Send a signal of the device; NO_FD counts as untaken */
@@ -81,10 +83,14 @@ bool irq_fd_is_none(int given);
 
 /**
  * irq_copy_fd() - Our own copy of the @i-th descriptor; "none" stays NO_FD
+ * irq_drop_fd() - Close one
  *
- * Return: 0; -EBADF no such descriptor; -EINVAL not an eventfd; -EMFILE.
+ * Return: 0; -EBADF no such descriptor; -EINVAL not an eventfd; -EMFILE, also
+ * beyond the program's share; -ENFILE beyond all programs'; -ENOMEM.
  */
-int irq_copy_fd(const struct irq_request *req, uint32_t i, int *ret_fd);
+int irq_copy_fd(struct irq *irq, const struct irq_request *req, uint32_t i,
+		int *ret_fd) REQUIRES(&irq->igate);
+void irq_drop_fd(struct irq *irq, int fd) REQUIRES(&irq->igate);
 
 /**
  * irq_check_mode() - Only one of INTx, MSI and MSI-X may be on

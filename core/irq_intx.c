@@ -91,7 +91,7 @@ static void intx_unwatch(struct irq *irq) REQUIRES(&irq->igate)
 		return;
 	irq->host.unwatch(irq->opaque, irq->unmask_set);
 	close(irq->unmask_set);
-	close(irq->unmask_fd);
+	irq_drop_fd(irq, irq->unmask_fd);
 	irq->unmask_set = irq->unmask_fd = NO_FD;
 }
 
@@ -128,7 +128,7 @@ static int intx_set_eventfd(struct irq *irq, const struct irq_request *req)
 	REQUIRES(&irq->igate)
 {
 	int fd;
-	int r = irq_copy_fd(req, 0, &fd);
+	int r = irq_copy_fd(irq, req, 0, &fd);
 
 	if (r < 0)
 		return r;
@@ -186,13 +186,13 @@ static int intx_watch(struct irq *irq, const struct irq_request *req)
 	REQUIRES(&irq->igate)
 {
 	int fd;
-	int r = irq_copy_fd(req, 0, &fd);
+	int r = irq_copy_fd(irq, req, 0, &fd);
 
 	if (r < 0)
 		return r;
 	r = intx_watch_copy(irq, fd);
 	if (r < 0)
-		close(fd);
+		irq_drop_fd(irq, fd);
 	return r;
 }
 

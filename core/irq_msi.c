@@ -60,7 +60,7 @@ static int msi_set_vector(struct irq *irq, const struct irq_request *req,
 	if (!irq_fd_is_none(req->fds[i]))
 		r = msi_check_allocated(irq, req, i);
 	if (r == 0)
-		r = irq_copy_fd(req, i, &fd);
+		r = irq_copy_fd(irq, req, i, &fd);
 	if (r == 0)
 		irq_slot_put(irq, &irq->trigger[req->start + i], fd);
 	return r;

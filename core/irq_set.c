@@ -37,7 +37,8 @@ bool irq_fd_is_none(int given)
 	return given == NO_FD || given == IRQ_FD_NEGATIVE;
 }
 
-int irq_copy_fd(const struct irq_request *req, uint32_t i, int *ret_fd)
+int irq_copy_fd(struct irq *irq, const struct irq_request *req, uint32_t i,
+		int *ret_fd) REQUIRES(&irq->igate)
 {
 	const char *name = irq_indices[req->index].name;
 	uint32_t vector = req->start + i;
@@ -58,13 +59,23 @@ int irq_copy_fd(const struct irq_request *req, uint32_t i, int *ret_fd)
 			      "not an eventfd; make one with eventfd(2)",
 			      name, vector);
 
-	int fd = fcntl(given, F_DUPFD_CLOEXEC, COPY_MIN);
+	int r = share_take(&irq->share, SHARE_EVENTFDS, req->pid, 1);
 
-	if (fd < 0)
-		return refuse(errno, "SET_IRQS %s: vector %u: %s", name, vector,
-			      strerror(errno));
-	*ret_fd = fd;
-	return 0;
+	if (r < 0)
+		return r;
+	*ret_fd = fcntl(given, F_DUPFD_CLOEXEC, COPY_MIN);
+	if (*ret_fd >= 0)
+		return 0;
+	r = refuse(errno, "SET_IRQS %s: vector %u: %s", name, vector,
+		   strerror(errno));
+	share_less(&irq->share, 1);
+	return r;
+}
+
+void irq_drop_fd(struct irq *irq, int fd) REQUIRES(&irq->igate)
+{
+	close(fd);
+	share_less(&irq->share, 1);
 }
 
 static const char *mode_name(enum sv_irq_mode mode)
@@ -124,7 +135,7 @@ static int single_eventfd(struct irq *irq, const struct irq_request *req,
 			      "-1; pass an eventfd, or -1 to remove it",
 			      irq_indices[req->index].name);
 
-	int r = irq_copy_fd(req, 0, &fd);
+	int r = irq_copy_fd(irq, req, 0, &fd);
 
 	if (r == 0)
 		irq_slot_put(irq, slot, fd);

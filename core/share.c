@@ -11,7 +11,7 @@
 #include "lib/refuse.h"
 
 #define BUCKETS	  256
-#define FEW	  1024	/* of these a quarter is too little to work with */
+#define FEW	  65536 /* a quarter of these may be too little to work with */
 #define MAP_COUNT 65530 /* Linux's default of vm.max_map_count */
 
 #define TIB (1ull << 40)
@@ -25,6 +25,8 @@ static struct share_limit limits[SHARE_KINDS] = {
 			   EMFILE, true},
 	[SHARE_WORKERS] = {"address spaces used for DMA", 1024, 16, ENOMEM,
 			   ENOMEM, true},
+	[SHARE_EVENTFDS] = {"eventfds", 1u << 18, 1u << 16, ENFILE, EMFILE,
+			    true},
 	[SHARE_BAR_MAPS] = {"mappings of BARs", 65536, 16384, ENOMEM, ENOMEM},
 	[SHARE_MAPPED_FILES] = {"files mapped for DMA", 49152, 12288, ENOSPC,
 				ENOSPC},
@@ -107,48 +109,58 @@ static void add_locked(struct program *p, enum share_kind kind, uint64_t n)
 		add_locked(p, SHARE_FDS, n);
 }
 
-static int take_locked(struct share *share, enum share_kind kind, pid_t pid,
-		       uint64_t n) REQUIRES(&lock)
+static int take_locked(struct share *share, struct program *p,
+		       enum share_kind kind, uint64_t n) REQUIRES(&lock)
 {
-	struct program *p = get_locked(pid);
-
-	if (!p)
-		return -ENOMEM;
-
 	int r = check_locked(p, kind, n);
 
 	if (r == 0 && limits[kind].is_fd)
 		r = check_locked(p, SHARE_FDS, n);
-	if (r == 0) {
-		add_locked(p, kind, n);
+	if (r < 0)
+		return r;
+	add_locked(p, kind, n);
+	if (!share->program) {
+		*share = (struct share){.program = p, .kind = kind};
 		p->n_shares++;
-		*share = (struct share){p, n, kind};
 	}
-	put_locked(p);
-	return r;
+	share->n += n;
+	return 0;
 }
 
 int share_take(struct share *share, enum share_kind kind, pid_t pid, uint64_t n)
 {
-	mutex_lock(&lock);
-	int r = take_locked(share, kind, pid, n);
+	int r = -ENOMEM;
 
+	mutex_lock(&lock);
+	struct program *p = share->program ? share->program : get_locked(pid);
+
+	if (p) {
+		r = take_locked(share, p, kind, n);
+		put_locked(p);
+	}
 	mutex_unlock(&lock);
 	return r;
 }
 
-void share_give(struct share *share)
+void share_less(struct share *share, uint64_t n)
 {
 	struct program *p = share->program;
 
-	if (!p)
-		return;
 	mutex_lock(&lock);
-	add_locked(p, share->kind, -share->n);
-	p->n_shares--;
-	put_locked(p);
+	add_locked(p, share->kind, -n);
+	share->n -= n;
+	if (!share->n) {
+		*share = (struct share){0};
+		p->n_shares--;
+		put_locked(p);
+	}
 	mutex_unlock(&lock);
-	*share = (struct share){0};
+}
+
+void share_give(struct share *share)
+{
+	if (share->program)
+		share_less(share, share->n);
 }
 
 uint64_t share_held(enum share_kind kind, pid_t pid)

@@ -23,6 +23,7 @@ enum share_kind {
 	SHARE_CHANNELS,	    /* kept reply sockets */
 	SHARE_CLOSING,	    /* received descriptors that wait to be closed */
 	SHARE_WORKERS,	    /* copy workers: address spaces */
+	SHARE_EVENTFDS,	    /* copies of those of interrupts and ioeventfds */
 	SHARE_BAR_MAPS,	    /* mappings of BARs */
 	SHARE_MAPPED_FILES, /* mappings in the daemon of memory for DMA */
 	SHARE_MAPPED_BYTES, /* and their length */
@@ -56,8 +57,8 @@ const struct share_limit *share_limit(enum share_kind kind);
 
 /**
  * share_lower() - There is no more than @all on this host: a row is lowered to
- * that, and one program's share to a quarter of it (half of it, when @all is
- * below 1024); never raised
+ * that, and one program's share to a quarter of it, or to half of it when that
+ * is little (below 65536); never raised
  *
  * Context: before there are other threads.
  */
@@ -80,9 +81,11 @@ struct share {
 
 /**
  * share_take() - Charge @pid with @n more of @kind
- * @share: holds nothing; on success to be given back
+ * @share: of @kind, if it holds something already: then whoever is charged with
+ *	   that is charged with this too
  *
- * Context: any thread; takes a leaf lock, so none may be held.
+ * Context: any thread, one at a time for one @share; takes a leaf lock, so none
+ * may be held.
  * Return: 0; -all_err or -each_err of the row, or those of SHARE_FDS, with
  * @share untouched and the reason said; -ENOMEM.
  */
@@ -90,11 +93,12 @@ int share_take(struct share *share, enum share_kind kind, pid_t pid,
 	       uint64_t n);
 
 /**
- * share_give() - Give back what @share holds, if anything; then it holds
- * nothing
+ * share_less() - Give back @n of what @share holds
+ * share_give() - Give back all that it holds, if anything
  *
  * Context: as for share_take(). Any thread, not only the one that took it.
  */
+void share_less(struct share *share, uint64_t n);
 void share_give(struct share *share);
 
 /**

@@ -146,6 +146,7 @@ static int set_irqs_data(struct request *req, const struct vfio_irq_set *set,
 		.index = set->index,
 		.start = set->start,
 		.count = set->count,
+		.pid = req->cred.pid,
 	};
 	_cleanup_(freep) int *fds = NULL;
 

@@ -59,6 +59,7 @@ int64_t ioeventfd(struct request *req)
 		.off = arg.offset & VFIO_PCI_OFFSET_MASK,
 		.data = arg.data,
 		.len = arg.flags & VFIO_DEVICE_IOEVENTFD_SIZE_MASK,
+		.pid = req->cred.pid,
 	};
 
 	r = ioeventfd_check(dev, &ir);

@@ -99,7 +99,7 @@ int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	if (irq_free(f->irq))
+	if (irq_free(f->irq) || share_held(SHARE_EVENTFDS, PROGRAM))
 		return -1;
 	for (int i = 0; i < N_EFDS; i++)
 		close(f->efd[i]);
@@ -114,6 +114,7 @@ int set(struct fixture *f, uint32_t index, uint32_t flags, uint32_t start,
 		.index = index,
 		.start = start,
 		.count = count,
+		.pid = PROGRAM,
 		.bools = flags & BOOL ? data : NULL,
 		.fds = flags & EVENTFD ? data : NULL,
 	};

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "core/irq.h"
+#include "core/share.h"
 #include "core/watch.h"
 
 #define NONE	IRQ_SET_DATA_NONE
@@ -27,7 +28,8 @@
 #define MSI_VECTORS  8
 #define MSIX_VECTORS 2048
 #define N_EFDS	     8
-#define DEADLINE     60 /* seconds, for everything */
+#define PROGRAM	     4711 /* its pid */
+#define DEADLINE     60	  /* seconds, for everything */
 
 /* The function around the interrupts, and a program with some eventfds. */
 struct fixture {

@@ -302,6 +302,26 @@ static void running_out_of_descriptors_is_an_error(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &rl), 0);
 }
 
+/* The row stays lowered. */
+static void a_program_has_its_share_of_eventfds(void **state)
+{
+	struct share other = {0};
+	struct fixture *f = *state;
+
+	share_lower(SHARE_EVENTFDS, 8);
+	assert_int_equal(set(f, IRQ_MSIX, EVENTFD | TRIGGER, 0, 5, f->efd),
+			 -EMFILE);
+	assert_int_equal(irq_mode(f->irq), SV_IRQ_NONE);
+	assert_int_equal(share_held(SHARE_EVENTFDS, PROGRAM), 0);
+	enable_msis(f, IRQ_MSIX, 3);
+	assert_int_equal(set_fd(f, IRQ_REQ, TRIGGER, 0, f->efd[0]), 0);
+	assert_int_equal(set_fd(f, IRQ_ERR, TRIGGER, 0, f->efd[0]), -EMFILE);
+	assert_int_equal(share_take(&other, SHARE_EVENTFDS, PROGRAM + 1, 4), 0);
+	share_give(&other);
+	assert_int_equal(set_fd(f, IRQ_REQ, TRIGGER, 0, -1), 0);
+	assert_int_equal(set_fd(f, IRQ_ERR, TRIGGER, 0, f->efd[0]), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +338,7 @@ int main(void)
 		TEST(pin_is_quiet_while_messages_are_on),
 		TEST(all_2048_vectors_in_one_call),
 		TEST(running_out_of_descriptors_is_an_error),
+		TEST(a_program_has_its_share_of_eventfds),
 	};
 
 	alarm(DEADLINE);

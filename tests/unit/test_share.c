@@ -129,6 +129,23 @@ static void giving_back_twice_counts_once(void **state)
 	share_give(&b);
 }
 
+static void a_share_grows_and_shrinks_for_whom_it_was_taken(void **state)
+{
+	struct share a = {0};
+
+	assert_int_equal(share_take(&a, SHARE_EVENTFDS, LIAR, 2), 0);
+	assert_int_equal(share_take(&a, SHARE_EVENTFDS, OTHER, 3), 0);
+	assert_int_equal(share_held(SHARE_EVENTFDS, LIAR), 5);
+	assert_int_equal(share_held(SHARE_EVENTFDS, OTHER), 0);
+	share_less(&a, 4);
+	assert_int_equal(share_held(SHARE_EVENTFDS, LIAR), 1);
+	share_less(&a, 1);
+	assert_null(a.program);
+	assert_int_equal(share_take(&a, SHARE_EVENTFDS, OTHER, 1), 0);
+	assert_int_equal(share_held(SHARE_EVENTFDS, OTHER), 1);
+	share_give(&a);
+}
+
 /* The rows stay lowered, so these come last. */
 
 static void a_small_host_lowers_the_share_too(void **state)
@@ -168,6 +185,8 @@ int main(void)
 		cmocka_unit_test(nobody_gets_more_than_there_is_by_wrapping),
 		cmocka_unit_test(what_costs_a_descriptor_counts_as_one),
 		cmocka_unit_test(giving_back_twice_counts_once),
+		cmocka_unit_test(
+			a_share_grows_and_shrinks_for_whom_it_was_taken),
 		cmocka_unit_test(a_small_host_lowers_the_share_too),
 		cmocka_unit_test(the_host_is_asked_what_there_is),
 	};
