@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "front/channel.h"
+#include "front/discard.h"
 #include "lib/refuse.h"
 #include "lib/thread.h"
 
@@ -30,7 +31,7 @@ void channel_put(struct channel *c)
 {
 	if (!c || atomic_fetch_sub(&c->refs, 1) != 1)
 		return;
-	close(c->sock);
+	discard_socket(c->pid, c->sock);
 	share_give(&c->share);
 	free(c);
 }

@@ -35,6 +35,7 @@
  * @serial:  of this server, never reused
  * @mm_id, @name: what finds it, see struct sv_request
  * @pid:     who asked for it
+ * @share:   one of SHARE_CHANNELS; beyond, pairs come and go
  */
 struct channel {
 	LIST_ENTRY(channel) link; /* channels->bucket, while @listed */

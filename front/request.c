@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Taking requests apart and putting answers together: front/request.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "front/discard.h"
 #include "front/request.h"
+#include "front/server.h"
+#include "lib/evfd.h"
+#include "lib/proc.h"
 #include "lib/refuse.h"
 #include "lib/sched.h"
 
@@ -19,6 +24,24 @@ union control {
 	struct cmsghdr align;
 };
 
+/*
+ * Memory files, eventfds and our own files: whatever a program has made of one,
+ * closing it waits for nobody. Other sockets may have anything in their queue.
+ */
+static bool closes_at_once(const struct request *req, int fd)
+{
+	return fcntl(fd, F_GET_SEALS) >= 0 || server_owns(req->server, fd) ||
+	       evfd_check(fd) == 0;
+}
+
+static void close_received(const struct request *req, int fd)
+{
+	if (closes_at_once(req, fd))
+		close(fd);
+	else
+		discard_fd(req->owner, fd);
+}
+
 static void take_fds(struct request *req, const struct cmsghdr *c)
 {
 	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -29,7 +52,7 @@ static void take_fds(struct request *req, const struct cmsghdr *c)
 		if (req->n_fds < REQ_FDS_MAX)
 			req->fds[req->n_fds++] = fd;
 		else
-			close(fd); /* surplus */
+			close_received(req, fd); /* surplus */
 	}
 }
 
@@ -67,6 +90,7 @@ static ssize_t receive(int sock, struct msghdr *msg, int flags)
 static ssize_t take_message(struct request *req, int sock, void *head,
 			    size_t head_len)
 {
+	bool crowded = discard_crowded(req->owner);
 	union control control;
 	struct iovec iov[] = {
 		{head, head_len},
@@ -76,7 +100,8 @@ static ssize_t take_message(struct request *req, int sock, void *head,
 		.msg_iov = iov,
 		.msg_iovlen = 2,
 		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
+		.msg_controllen = crowded ? CMSG_SPACE(sizeof(struct ucred))
+					  : sizeof(control.buf),
 	};
 	ssize_t n = receive(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
@@ -168,6 +193,16 @@ static void req_reset(struct request *req)
 	req->call = "request";
 }
 
+/* Others wait in shutdown() for whoever is at them. */
+static bool is_unix_socket(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       domain == AF_UNIX;
+}
+
 /* Where the answer goes that does not go to a channel kept before. */
 static bool take_reply_socket(struct request *req)
 {
@@ -180,11 +215,23 @@ static bool take_reply_socket(struct request *req)
 	return true;
 }
 
+/*
+ * Its other end sees the end now, whenever the closing's turn comes. What is no
+ * reply socket was refused: a file of ours, say, which goes on.
+ */
+static void close_reply(struct request *req)
+{
+	if (!req->reply_owned)
+		return;
+	if (is_unix_socket(req->reply) && !server_owns(req->server, req->reply))
+		shutdown(req->reply, SHUT_RDWR);
+	close_received(req, req->reply);
+}
+
 int req_drop(struct request *req)
 {
 	req_finish(req);
-	if (req->reply_owned)
-		close(req->reply);
+	close_reply(req);
 	return -EBADMSG;
 }
 
@@ -242,7 +289,7 @@ int req_receive(struct request *req, int sock, bool own_line)
 void req_finish(struct request *req)
 {
 	for (size_t i = 0; i < req->n_fds; i++)
-		close(req->fds[i]);
+		close_received(req, req->fds[i]);
 	req->n_fds = 0;
 }
 
@@ -420,6 +467,9 @@ int req_mm(struct request *req, struct mem **ret_mem)
 				      "name");
 	if (req->hdr.flags & SV_REQ_MEM_FD && req->n_fds)
 		fd = req->fds[req->n_fds - 1];
+	if (fd >= 0 && !proc_is_mem(req->cred.pid, fd))
+		return refuse(EFAULT, "what was sent as the program's memory "
+				      "is no /proc/PID/mem");
 
 	int r = mem_mm(req->cred.pid, &id, fd, ret_mem);
 
@@ -508,8 +558,7 @@ static int send_reply(struct request *req, struct sv_reply *reply,
 	for (unsigned int i = 0; i < reply->n_fds; i++)
 		close(fds[i]);
 	req->fd_out = req->channel_fd = -1;
-	if (req->reply_owned)
-		close(req->reply);
+	close_reply(req);
 	return r;
 }
 

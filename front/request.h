@@ -29,7 +29,8 @@ struct server;
 struct request {
 	struct server *server;
 	struct file *file; /* what it was sent on */
-	const char *call;  /* what it asks, for the journal; static */
+	pid_t owner;	  /* who opened that, and answers for what it carries */
+	const char *call; /* what it asks, for the journal; static */
 
 	struct sv_request hdr;
 	struct ucred cred;
@@ -71,6 +72,9 @@ struct request {
  *	      descriptor that comes along, or on a channel, which the caller
  *	      has to find
  *
+ * req->server and req->owner are set before. Of a program that has too many
+ * descriptors waiting to be closed no more are taken.
+ *
  * What is no request (no magic, wrong sizes, too many descriptors) is dropped
  * with everything it carried.
  *
@@ -95,7 +99,11 @@ int req_drop(struct request *req);
 /** req_on_channel() - Is the answer to go to a channel kept before? */
 bool req_on_channel(const struct request *req);
 
-/** req_at_end() - Is nothing queued on a socket and its other end closed? */
+/**
+ * req_at_end() - Is nothing queued on a socket and its other end closed?
+ * @sock: has SO_PASSCRED: an empty message is known by its credentials, and
+ *	  they leave no room for descriptors
+ */
 bool req_at_end(int sock);
 
 /** req_finish() - Close what it carried; the answer can go out after this */

@@ -27,6 +27,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "front/discard.h"
 #include "front/dispatch.h"
 #include "front/server_impl.h"
 #include "lib/cleanup.h"
@@ -58,14 +59,6 @@ static void file_served(struct file *f)
 	mutex_unlock(&f->lock);
 }
 
-static bool is_our_file(struct server *s, int fd)
-{
-	struct file *f = server_file(s, fd);
-
-	server_put(f);
-	return f;
-}
-
 /* Only what cannot block us, and no file of ours, which would answer itself. */
 static bool is_reply_socket(struct server *s, int fd)
 {
@@ -75,7 +68,7 @@ static bool is_reply_socket(struct server *s, int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
 	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
 	       domain == AF_UNIX && type == SOCK_SEQPACKET &&
-	       !is_our_file(s, fd);
+	       !server_owns(s, fd);
 }
 
 /* @events: EPOLLIN, or 0 for the hang-up alone. Return: 0 or -errno */
@@ -108,7 +101,8 @@ static struct channel *new_channel(struct server *s, struct request *req,
 		return NULL;
 	}
 	sched_point("channel kept");
-	if (watch_channel(s, c, EPOLL_CTL_ADD, EPOLLIN) == 0)
+	if (server_pass_credentials(sock) == 0 &&
+	    watch_channel(s, c, EPOLL_CTL_ADD, EPOLLIN) == 0)
 		return c;
 	forget_channel(s, c);
 	return NULL;
@@ -234,7 +228,6 @@ static void server_reply(struct server *s, struct request *req, int64_t result)
 static void NO_TSA server_answer(struct server *s, struct request *req,
 				 struct file *f)
 {
-	req->server = s;
 	req->file = f;
 	lock_assert_none_held("request");
 	server_serves(f);
@@ -260,9 +253,29 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 		rwlock_unread(&s->handover);
 }
 
+/* It waits in vain for what it has sent: say so. */
+static void note_crowd(struct server *s, const struct file *f)
+{
+	if (discard_crowded(f->pid))
+		note_refusal(
+			s, f->pid, "request",
+			refuse(EMFILE,
+			       "more than %llu descriptors wait "
+			       "to be closed: no more are taken",
+			       (unsigned long long)share_limit(SHARE_CLOSING)
+					       ->each /
+				       2));
+}
+
 static void server_serve(struct server *s, struct request *req, struct file *f)
 {
+	req->server = s;
+	req->owner = f->pid;
+
 	int r = file_receive(s, req, f);
+
+	if (r == -EBADMSG)
+		note_crowd(s, f);
 
 	bool door = f->ops == &door_ops;
 

@@ -146,6 +146,9 @@ void server_put(struct file *f);
 /** server_knows() - Is a file of ours open whose given end has this cookie */
 bool server_knows(struct server *s, uint64_t cookie);
 
+/** server_owns() - Is there one? */
+bool server_owns(struct server *s, int fd);
+
 /**
  * server_files() - Every open file, for listings
  *

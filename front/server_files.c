@@ -36,6 +36,7 @@
 #include <linux/sockios.h>
 #include <unistd.h>
 
+#include "front/discard.h"
 #include "front/dispatch.h"
 #include "front/server_impl.h"
 #include "lib/cleanup.h"
@@ -51,7 +52,7 @@ void server_put(struct file *f)
 {
 	if (!f || atomic_fetch_sub(&f->refs, 1) != 1)
 		return;
-	close(f->sock);
+	discard_socket(f->pid, f->sock);
 	mutex_done(&f->lock);
 	free(f);
 }
@@ -113,6 +114,14 @@ struct file *server_file(struct server *s, int fd)
 bool server_knows(struct server *s, uint64_t cookie)
 {
 	struct file *f = find_cookie(s, cookie);
+
+	server_put(f);
+	return f;
+}
+
+bool server_owns(struct server *s, int fd)
+{
+	struct file *f = server_file(s, fd);
 
 	server_put(f);
 	return f;

@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -174,15 +175,33 @@ static int mm_segment(struct request *req, const struct sv_vma *v,
 	return req_mm(req, &seg->mem);
 }
 
+/* One of our BARs, by whatever name it comes. */
+static bool is_bar(struct request *req, int fd, struct sv_vma *v)
+{
+	struct stat st;
+	unsigned int bar;
+
+	/* only what has seals can be looked at without asking a server */
+	if (fcntl(fd, F_GET_SEALS) < 0 || fstat(fd, &st) < 0)
+		return false;
+	v->dev = st.st_dev;
+	v->ino = st.st_ino;
+	return machine_bar(server_conf(req->server)->machine, v->dev, v->ino,
+			   &bar);
+}
+
 /* A file the daemon can map too, and does within the program's share; else the
  * program's own view of it. */
 static int file_segment(struct request *req, const struct sv_vma *v,
 			uint32_t flags, struct mem_seg *seg)
 {
+	struct sv_vma bar = *v;
 	int fd = req_vma_fd(req, v);
 
 	if (fd < 0)
 		return mm_segment(req, v, seg);
+	if (is_bar(req, fd, &bar))
+		return bar_segment(req, &bar, seg);
 
 	int r = mem_file(req->cred.pid, fd, flags & VFIO_DMA_MAP_FLAG_WRITE,
 			 v->off + (v->end - v->start), &seg->mem);

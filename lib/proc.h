@@ -3,6 +3,7 @@
 #ifndef SOFTVFIO_LIB_PROC_H
 #define SOFTVFIO_LIB_PROC_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #define PROC_NAME_MAX 16 /* Linux cuts names to 15 bytes */
@@ -22,5 +23,16 @@ void proc_name(pid_t pid, char name[PROC_NAME_MAX]);
  * Return: 0 if that cannot be seen.
  */
 unsigned long long proc_start(pid_t pid);
+
+/**
+ * proc_is_mem() - Is @fd the memory of a process, /proc/PID/mem?
+ * @pid: who sent it, perhaps from a mount namespace with a /proc of its own
+ *
+ * Any file can be called so, but not be of a proc file system. Nothing that the
+ * file's own server would have to answer is asked.
+ *
+ * Context: any thread; reads /proc.
+ */
+bool proc_is_mem(pid_t pid, int fd);
 
 #endif

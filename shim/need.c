@@ -358,6 +358,10 @@ static int need_file(struct needed *n, const struct shim_vma *vma,
 		fd = file_by_path(vma, path, &writable);
 	if (fd < 0)
 		return fd;
+	if (SYS(fcntl, fd, F_GET_SEALS) < 0) { /* no memory, but a disk's */
+		SYS(close, fd);
+		return -EOPNOTSUPP;
+	}
 
 	n->files[n->n_files] = (struct need_file){vma->dev, vma->ino, writable};
 	n->fds[n->n_files] = fd;

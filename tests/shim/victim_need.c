@@ -291,7 +291,7 @@ static void shared_files_are_found_without_root(int fd, char **args)
 /* The descriptor is gone; the path still leads to the file. */
 static void shared_files_are_found_by_path(int fd, char **args)
 {
-	char name[] = "/tmp/softvfio-victim-XXXXXX";
+	char name[] = "/dev/shm/softvfio-victim-XXXXXX";
 	struct ioc_vmas arg;
 
 	victim_drop_root();
@@ -310,6 +310,23 @@ static void shared_files_are_found_by_path(int fd, char **args)
 	/* and now nothing leads there */
 	describe(fd, &arg, p, 4096);
 	CHECK(arg.n == 1 && arg.vma[0].kind == KIND_MM);
+}
+
+/* A disk's, or a server's who may let whoever has it wait: it is not sent. */
+static void only_memory_is_sent_as_files(int fd, char **args)
+{
+	char name[] = "/var/tmp/softvfio-victim-XXXXXX";
+	int before = victim_count_fds(), file = mkstemp(name);
+	bool memory = fcntl(file, F_GET_SEALS) >= 0;
+	struct ioc_vmas arg;
+
+	CHECK(file >= 0 && ftruncate(file, 4096) == 0);
+	describe(fd, &arg, map(4096, MAP_SHARED, file), 4096);
+	unlink(name);
+	CHECK(arg.n == 1);
+	CHECK(arg.vma[0].kind == (memory ? KIND_FILE : KIND_MM));
+	close(file);
+	CHECK(victim_count_fds() == before);
 }
 
 static void one_file_is_sent_once(int fd, char **args)
@@ -482,6 +499,7 @@ static const struct victim_test tests[] = {
 	TEST(mm_comes_with_private_memory),
 	TEST(shared_files_are_found_without_root),
 	TEST(shared_files_are_found_by_path),
+	TEST(only_memory_is_sent_as_files),
 	TEST(one_file_is_sent_once),
 	TEST(too_many_mappings_are_enomem),
 	TEST(mm_is_sent),
