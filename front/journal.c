@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A ring of refusals: front/journal.h. */
+/* The last refusals: front/journal.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,10 @@
 struct journal {
 	struct mutex lock; /* everything */
 	uint64_t total;
-	struct journal_entry entry[JOURNAL_MAX];
+	struct slot {
+		uint64_t nr; /* which one it was, from 1 on; 0 = empty */
+		struct journal_entry entry;
+	} slot[JOURNAL_MAX];
 };
 
 struct journal *journal_new(void)
@@ -31,6 +34,52 @@ struct journal *journal_free(struct journal *j)
 	return NULL;
 }
 
+static unsigned int held_locked(const struct journal *j, pid_t pid)
+	REQUIRES(&j->lock)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < JOURNAL_MAX; i++)
+		n += j->slot[i].nr && j->slot[i].entry.pid == pid;
+	return n;
+}
+
+/* When an entry goes: first the older ones of a process that has more than its
+ * share, then the older ones. */
+static uint64_t rank_locked(const struct journal *j, const struct slot *s)
+	REQUIRES(&j->lock)
+{
+	bool share = held_locked(j, s->entry.pid) <= JOURNAL_EACH;
+
+	return s->nr + (share ? j->total : 0);
+}
+
+/* One that is refused all day leaves the others' reasons alone. */
+static struct slot *slot_for_locked(struct journal *j, pid_t pid)
+	REQUIRES(&j->lock)
+{
+	struct slot *first = NULL;
+	uint64_t lowest = UINT64_MAX;
+
+	if (j->total < JOURNAL_MAX)
+		return &j->slot[j->total];
+
+	bool own = held_locked(j, pid) >= JOURNAL_EACH;
+
+	for (struct slot *s = j->slot; s < j->slot + JOURNAL_MAX; s++) {
+		if (own && s->entry.pid != pid)
+			continue;
+
+		uint64_t rank = rank_locked(j, s);
+
+		if (rank < lowest) {
+			first = s;
+			lowest = rank;
+		}
+	}
+	return first;
+}
+
 void journal_add(struct journal *j, pid_t pid, const char *call, int err,
 		 const char *reason)
 {
@@ -43,7 +92,7 @@ void journal_add(struct journal *j, pid_t pid, const char *call, int err,
 	snprintf(e.reason, sizeof(e.reason), "%s", reason);
 
 	mutex_lock(&j->lock);
-	j->entry[j->total++ % JOURNAL_MAX] = e;
+	*slot_for_locked(j, pid) = (struct slot){++j->total, e};
 	mutex_unlock(&j->lock);
 }
 
@@ -56,16 +105,28 @@ uint64_t journal_total(struct journal *j)
 	return total;
 }
 
+static int by_age(const void *a, const void *b)
+{
+	const struct slot *const *x = a, *const *y = b;
+
+	return ((*x)->nr > (*y)->nr) - ((*x)->nr < (*y)->nr);
+}
+
 size_t journal_copy(struct journal *j, struct journal_entry *entries,
 		    size_t max)
 {
-	mutex_lock(&j->lock);
-	size_t n = j->total < JOURNAL_MAX ? (size_t)j->total : JOURNAL_MAX;
+	const struct slot *slot[JOURNAL_MAX];
+	size_t n = 0;
 
-	if (n > max)
-		n = max;
-	for (size_t i = 0; i < n; i++)
-		entries[i] = j->entry[(j->total - n + i) % JOURNAL_MAX];
+	mutex_lock(&j->lock);
+	for (size_t i = 0; i < JOURNAL_MAX; i++)
+		if (j->slot[i].nr)
+			slot[n++] = &j->slot[i];
+	qsort(slot, n, sizeof(slot[0]), by_age);
+	if (max > n)
+		max = n;
+	for (size_t i = 0; i < max; i++)
+		entries[i] = slot[n - max + i]->entry;
 	mutex_unlock(&j->lock);
-	return n;
+	return max;
 }

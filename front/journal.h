@@ -14,7 +14,8 @@
 #include "lib/proc.h"
 #include "lib/refuse.h"
 
-#define JOURNAL_MAX 256 /* older entries are overwritten */
+#define JOURNAL_MAX  256 /* then an entry takes the place of an old one: */
+#define JOURNAL_EACH 64	 /* of its own process, or of one with more than this */
 
 struct journal_entry {
 	struct timespec when; /* CLOCK_REALTIME */
