@@ -70,13 +70,14 @@ static void reg_set(uint8_t *regs, uint32_t off, uint32_t val)
 }
 
 /* Replaces @old only: the host's next write must not get lost. */
-static void reg_replace(uint8_t *regs, uint32_t off, uint32_t old, uint32_t val)
+static bool reg_replace(uint8_t *regs, uint32_t off, uint32_t old, uint32_t val)
 {
 	void *p = regs + off;
 
 	old = htole32(old);
-	__atomic_compare_exchange_n((uint32_t *)p, &old, htole32(val), false,
-				    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n((uint32_t *)p, &old, htole32(val),
+					   false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
 }
 
 static uint64_t reg_get64(const uint8_t *regs, uint32_t off)
@@ -139,6 +140,18 @@ void nvme_doorbell_clear(struct nvme *n, unsigned int db)
 	n->c.doorbell[db] = 0;
 	reg_set(sv_bar_memory(n->dev, BAR), doorbell_reg(db), 0);
 	sv_mmio_end(n->dev);
+}
+
+bool nvme_doorbell_set(struct nvme *n, unsigned int db, uint32_t old,
+		       uint32_t val)
+{
+	if (!sv_mmio_begin(n->dev))
+		return false;
+	bool set = reg_replace(sv_bar_memory(n->dev, BAR), doorbell_reg(db),
+			       old, val);
+
+	sv_mmio_end(n->dev);
+	return set;
 }
 
 static void ctrl_forget(struct nvme *n)
@@ -244,10 +257,9 @@ static void masks_look(struct nvme *n, uint8_t *regs)
 
 static bool doorbells_look(struct nvme *n, const uint8_t *regs)
 {
-	unsigned int end = n->c.dbbuf.on ? 2 : NVME_DOORBELLS;
 	bool rung = false;
 
-	for (unsigned int db = 0; db < end; db++) {
+	for (unsigned int db = 0; db < NVME_DOORBELLS; db++) {
 		uint32_t val = reg_get(regs, doorbell_reg(db));
 
 		if (val == n->c.doorbell[db])
@@ -259,6 +271,13 @@ static bool doorbells_look(struct nvme *n, const uint8_t *regs)
 	return rung;
 }
 
+/* Of the others memory tells. */
+static void admin_doorbells_look(struct nvme *n, const uint8_t *regs)
+{
+	for (unsigned int db = 0; db < NVME_ADMIN_DOORBELLS; db++)
+		nvme_dbbuf_reg(n, db, reg_get(regs, doorbell_reg(db)));
+}
+
 static bool regs_look(struct nvme *n)
 {
 	if (!sv_mmio_begin(n->dev))
@@ -268,7 +287,9 @@ static bool regs_look(struct nvme *n)
 
 	regs_publish(n, regs);
 	masks_look(n, regs);
-	if (n->c.csts & NVME_CSTS_RDY)
+	if (n->c.dbbuf.on)
+		admin_doorbells_look(n, regs);
+	else if (n->c.csts & NVME_CSTS_RDY)
 		busy |= doorbells_look(n, regs);
 	/* after the doorbells: what was written before them is in force */
 	busy |= nvme_cmb_look(n, reg_get64(regs, NVME_REG_CMBMSC));
@@ -290,9 +311,13 @@ static int commands_run(struct nvme *n)
 static bool nvme_run(struct sv_dev *dev)
 {
 	struct nvme *n = sv_state(dev);
-	bool busy = regs_look(n);
-	int ret = 0;
+	int ret = nvme_dbbuf_read(n);
 
+	if (ret == -ECANCELED)
+		return false;
+	bool busy = regs_look(n);
+
+	ret = 0;
 	if ((n->c.csts & NVME_CSTS_SHST) == NVME_CSTS_SHST_BUSY) {
 		shutdown_finish(n);
 		busy = true;

@@ -37,13 +37,14 @@
 #define NVME_MAX_DATA	 (NVME_MAX_PAGES * NVME_PAGE)
 #define NVME_MAX_SEGS	 1024u /* pieces of one command's data */
 
-#define NVME_MAX_ENTRIES 4096u /* of any I/O queue */
-#define NVME_IO_QUEUES	 64u   /* pairs beside the admin queues */
-#define NVME_QUEUES	 (NVME_IO_QUEUES + 1)
-#define NVME_DOORBELLS	 (NVME_QUEUES * 2)
-#define NVME_VECTORS	 64u
-#define NVME_SQES	 6u /* log2 of the size of a queue entry */
-#define NVME_CQES	 4u
+#define NVME_MAX_ENTRIES     4096u /* of any I/O queue */
+#define NVME_IO_QUEUES	     64u   /* pairs beside the admin queues */
+#define NVME_QUEUES	     (NVME_IO_QUEUES + 1)
+#define NVME_DOORBELLS	     (NVME_QUEUES * 2)
+#define NVME_ADMIN_DOORBELLS 2u /* the first of them */
+#define NVME_VECTORS	     64u
+#define NVME_SQES	     6u /* log2 of the size of a queue entry */
+#define NVME_CQES	     4u
 
 #define NVME_BATCH	64u	    /* entries fetched with one DMA */
 #define NVME_PASS_BYTES (16u << 20) /* data moved before looking up again */
@@ -274,18 +275,36 @@ struct nvme_stats {
 	struct nvme_error error[NVME_ERROR_ENTRIES]; /* by number */
 };
 
+/** struct nvme_view - A place the host writes to: as last acted upon, and now */
+struct nvme_view {
+	uint32_t seen;
+	uint32_t now;
+};
+
 /**
  * struct nvme_dbbuf - Shadow doorbells, nvme_dbbuf.c
- * @on:     the host has configured them
- * @shadow: bus address of what the host writes
- * @event:  bus address of what the host reads
- * @told:   what was last written there
+ * @on:        the host has configured them
+ * @read:      @now has been read in this pass
+ * @reg_read:  and then the registers
+ * @no_copy:   the host lets us read its shadow only
+ * @shadow:    bus address of what the host writes
+ * @event:     bus address of what the host reads
+ * @now:       the shadow
+ * @told:      what was last written to @event
+ * @admin:     the shadow of the admin queue
+ * @admin_reg: its registers
  */
 struct nvme_dbbuf {
 	bool on;
+	bool read;
+	bool reg_read;
+	bool no_copy;
 	uint64_t shadow;
 	uint64_t event;
+	uint32_t now[NVME_DOORBELLS];
 	uint32_t told[NVME_DOORBELLS];
+	struct nvme_view admin[NVME_ADMIN_DOORBELLS];
+	struct nvme_view admin_reg[NVME_ADMIN_DOORBELLS];
 };
 
 /** struct nvme_ctrl - Forgotten at every controller reset */
@@ -293,7 +312,7 @@ struct nvme_ctrl {
 	uint32_t cc;	/* as last acted upon */
 	uint32_t csts;	/* what the host shall see */
 	uint32_t intms; /* vectors masked, INTx and MSI only */
-	uint32_t doorbell[NVME_DOORBELLS]; /* as last seen */
+	uint32_t doorbell[NVME_DOORBELLS]; /* the last value of each */
 	struct nvme_dbbuf dbbuf;
 	struct nvme_sq sq[NVME_QUEUES];
 	struct nvme_cq cq[NVME_QUEUES];
@@ -391,6 +410,15 @@ void nvme_fatal(struct nvme *n);
  */
 void nvme_doorbell_clear(struct nvme *n, unsigned int db);
 
+/**
+ * nvme_doorbell_set() - Have a register say what the shadow does
+ * @old: what it said last; if that has changed, it is left alone
+ *
+ * Return: whether it is @val now.
+ */
+bool nvme_doorbell_set(struct nvme *n, unsigned int db, uint32_t old,
+		       uint32_t val);
+
 /* nvme_cmb.c */
 
 /**
@@ -433,6 +461,12 @@ static inline uint64_t nvme_clock(void)
 }
 
 /* nvme_queue.c */
+
+/** nvme_distance() - Entries from one place of a ring of @size to another */
+static inline uint32_t nvme_distance(uint32_t from, uint32_t to, uint32_t size)
+{
+	return to >= from ? to - from : size - from + to;
+}
 
 /**
  * nvme_queue_ring() - A doorbell has changed
@@ -483,10 +517,22 @@ int nvme_dbbuf_config(struct nvme *n, struct nvme_cmd *cmd);
 void nvme_dbbuf_clear(struct nvme *n, unsigned int db);
 
 /**
- * nvme_dbbuf_look() - See what the host has written to the shadow doorbells
+ * nvme_dbbuf_read() - Read the shadow doorbells
  *
- * Return: 1 a doorbell has changed; 0 none has; negative errno, which is
- * CSTS.CFS unless it is -ECANCELED.
+ * To be called before the registers are looked at, so that one of these is
+ * never older than what the shadow said (nvme_dbbuf.c).
+ *
+ * Return: 0; negative errno, which is CSTS.CFS unless it is -ECANCELED.
+ */
+int nvme_dbbuf_read(struct nvme *n);
+
+/** nvme_dbbuf_reg() - What a register of the admin queue says now */
+void nvme_dbbuf_reg(struct nvme *n, unsigned int db, uint32_t val);
+
+/**
+ * nvme_dbbuf_look() - Act on what was read
+ *
+ * Return: 1 a doorbell has changed; 0 none has; negative errno as above.
  */
 int nvme_dbbuf_look(struct nvme *n);
 

@@ -10,14 +10,9 @@
 
 #include "nvme_priv.h"
 
-static uint32_t distance(uint32_t from, uint32_t to, uint32_t size)
-{
-	return to >= from ? to - from : size - from + to;
-}
-
 uint32_t nvme_cq_free(const struct nvme_cq *cq)
 {
-	return cq->size - 1 - distance(cq->head, cq->tail, cq->size);
+	return cq->size - 1 - nvme_distance(cq->head, cq->tail, cq->size);
 }
 
 static void bad_doorbell(struct nvme *n, unsigned int info)
@@ -35,8 +30,9 @@ static void bad_doorbell(struct nvme *n, unsigned int info)
 /* The host cannot take back what it has submitted, nor fill the queue. */
 static bool sq_ring(struct nvme_sq *sq, uint32_t tail)
 {
-	if (tail >= sq->size || distance(sq->head, tail, sq->size) <
-					distance(sq->head, sq->tail, sq->size))
+	if (tail >= sq->size ||
+	    nvme_distance(sq->head, tail, sq->size) <
+		    nvme_distance(sq->head, sq->tail, sq->size))
 		return false;
 	sq->tail = tail;
 	return true;
@@ -45,8 +41,9 @@ static bool sq_ring(struct nvme_sq *sq, uint32_t tail)
 /* The host cannot have taken more than was posted. */
 static bool cq_ring(struct nvme_cq *cq, uint32_t head)
 {
-	if (head >= cq->size || distance(cq->head, head, cq->size) >
-					distance(cq->head, cq->tail, cq->size))
+	if (head >= cq->size ||
+	    nvme_distance(cq->head, head, cq->size) >
+		    nvme_distance(cq->head, cq->tail, cq->size))
 		return false;
 	cq->head = head;
 	return true;

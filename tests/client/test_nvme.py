@@ -29,14 +29,23 @@ DRIVER = """
             self.mem = mmap.mmap(-1, MEM)
             self.map_dma(self.mem, IOVA, MEM)
             self.command(6)
+            self.enable()
+
+        def enable(self):
+            self.mem[:SHADOW + 8192] = bytes(SHADOW + 8192)
             self.admin = Queue(0, ADMIN_SQ, ADMIN_CQ)
             self.io = Queue(1, IO_SQ, IO_CQ)
-            self.shadow = False
+            self.rings = ["register", "register"]  # of admin, of I/O
             self.write(0, 0x24, 15 << 16 | 15, 4)
             self.write(0, 0x28, IOVA + ADMIN_SQ, 8)
             self.write(0, 0x30, IOVA + ADMIN_CQ, 8)
             self.write(0, 0x14, 6 << 16 | 4 << 20 | 1, 4)
             while self.read(0, 0x1c, 4) != 1:
+                os.sched_yield()
+
+        def disable(self):
+            self.write(0, 0x14, 0, 4)
+            while self.read(0, 0x1c, 4):
                 os.sched_yield()
 
         def put(self, at, fmt, *values):
@@ -46,9 +55,13 @@ DRIVER = """
             return struct.unpack_from("=" + fmt, self.mem, at)
 
         def ring(self, db, value):
-            if self.shadow and db > 1:
+            how = self.rings[db > 1]
+            old, = self.get(SHADOW + 4 * db, "I")
+            if how != "register":
                 self.put(SHADOW + 4 * db, "I", value)
-            else:
+            event, = self.get(EVENT + 4 * db, "I")
+            asked = (value - event - 1) % 65536 < (value - old) % 65536
+            if how in ("register", "both") or how == "event" and asked:
                 self.write(0, 0x1000 + 4 * db, value, 4)
 
         def submit(self, q, opcode, nsid=0, prp1=0, prp2=0, *dw):
@@ -198,12 +211,46 @@ def test_shadow_doorbells(drive):
         n = Nvme()
         n.make_io()
         assert n.do(n.admin, 0x7c, 0, IOVA + SHADOW, IOVA + EVENT) == 0
-        n.shadow = True
+        n.rings[1] = "shadow"
         for i in range(100):
             assert n.do(n.io, 2, 1, IOVA + BUF, 0, i) == 0
         # idle, it asks to be told of the very next entry
         while n.get(EVENT + 8, "II") != (n.io.tail, n.io.head):
             os.sched_yield()
+        """)
+
+
+@pytest.mark.parametrize("how", ["register", "shadow", "event", "both"])
+def test_shadow_doorbells_of_the_admin_queue(drive, how):
+    """As drivers do: Linux writes registers only, others what EventIdx says."""
+    drive("nvme,size=1M", f"""
+        n = Nvme()
+        n.make_io()
+        for again in range(3):
+            assert n.do(n.admin, 0x7c, 0, IOVA + SHADOW, IOVA + EVENT) == 0
+            n.rings = ["{how}", "event"]
+            for i in range(200):
+                assert n.do(n.admin, 0x0a, 0, 0, 0, 6) == 0
+                assert n.do(n.io, 2, 1, IOVA + BUF, 0, i) == 0
+            while n.get(EVENT, "II") != (n.admin.tail, n.admin.head):
+                os.sched_yield()
+            assert n.get(SHADOW, "II") == (n.admin.tail, n.admin.head)
+            n.disable()
+            n.enable()
+            n.make_io()
+        """)
+
+
+def test_shadow_doorbells_that_only_the_host_writes(drive):
+    """A page mapped for reading: the registers count, and nothing is copied."""
+    drive("nvme,size=1M", """
+        n = Nvme()
+        page = mmap.mmap(-1, 4096)
+        n.map_dma(page, 1 << 30, 4096, flags=1)
+        assert n.do(n.admin, 0x7c, 0, 1 << 30, IOVA + EVENT) == 0
+        for i in range(200):
+            assert n.do(n.admin, 0x0a, 0, 0, 0, 6) == 0
+        assert page[:8] == bytes(8)
         """)
 
 

@@ -37,6 +37,7 @@ struct sv_dev {
 	uint64_t fail_last;
 	bool in_burst;
 	bool no_map;
+	bool no_decode;
 	uint64_t counter[SV_COUNTERS];
 	atomic_uint held; /* by sv_dma_map() */
 	/* any thread may raise an interrupt or kick */
@@ -141,8 +142,8 @@ uint8_t *sv_bar_memory(struct sv_dev *dev, unsigned int bar)
 bool sv_mmio_begin(struct sv_dev *dev)
 {
 	assert(!dev->in_burst);
-	dev->in_burst = true;
-	return true;
+	dev->in_burst = !dev->no_decode;
+	return dev->in_burst;
 }
 
 void sv_mmio_end(struct sv_dev *dev)
@@ -476,6 +477,11 @@ void devhost_fail_dma(struct devhost *h, uint64_t first, uint64_t last)
 {
 	h->dev.fail_first = first;
 	h->dev.fail_last = last;
+}
+
+void devhost_set_decode(struct devhost *h, bool on)
+{
+	h->dev.no_decode = !on;
 }
 
 void devhost_refuse_map(struct devhost *h, bool refuse)

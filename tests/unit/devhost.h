@@ -46,6 +46,9 @@ bool devhost_intx(struct devhost *h);
  * when first > last */
 void devhost_fail_dma(struct devhost *h, uint64_t first, uint64_t last);
 
+/** devhost_set_decode() - memory decode: off, the model reaches no BAR */
+void devhost_set_decode(struct devhost *h, bool on);
+
 /** devhost_refuse_map() - sv_dma_map() answers 0, as for private memory */
 void devhost_refuse_map(struct devhost *h, bool refuse);
 

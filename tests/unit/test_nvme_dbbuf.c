@@ -93,8 +93,8 @@ static void event_index_is_what_was_seen_last(void **state)
 		assert_int_equal(*word(r, EVENT, SQ1), r->io.tail);
 		assert_int_equal(*word(r, EVENT, CQ1), r->io.head);
 	}
-	assert_int_equal(*word(r, EVENT, 0), 0); /* not the admin queue's */
-	assert_int_equal(*word(r, EVENT, 1), 0);
+	assert_int_equal(*word(r, EVENT, 0), r->admin.tail);
+	assert_int_equal(*word(r, EVENT, 1), r->admin.head);
 }
 
 /* While there is work the host is not asked to ring. */
@@ -110,21 +110,158 @@ static void event_index_rests_while_busy(void **state)
 	assert_int_equal(*word(r, EVENT, SQ1), 1);
 }
 
-/* The admin queue keeps its registers, and the others' count no more. */
-static void registers_are_for_the_admin_queue(void **state)
+/* Those of I/O queues may be older than the shadow, so they do not count. */
+static void registers_of_io_queues_count_no_more(void **state)
 {
 	struct rig *r = *state;
 	struct nvme_cqe cqe;
 
-	identify(r, NVME_CNS_CTRL, 0);
-	*word(r, SHADOW, 0) = 9;
-	*word(r, SHADOW, 1) = 9;
-	identify(r, NVME_CNS_CTRL, 0);
 	submit(r, &r->io, (struct nvme_sqe){.nsid = 1});
 	ring_sq(r, &r->io);
 	devhost_run(r->h);
 	assert_false(reap(r, &r->io, &cqe));
 	assert_int_equal(flushes(r, 0), 1);
+}
+
+/**
+ * enum way - How a driver rings the admin queue
+ * @REGISTER: never writes its shadow, as Linux
+ * @SHADOW:   writes nothing else
+ * @EVENT:    the shadow, and the register if EventIdx asks for it
+ * @BOTH:     the shadow, and always the register
+ */
+enum way { REGISTER, SHADOW_ONLY, EVENT_TOO, BOTH, WAYS };
+
+/* Is what EventIdx names between the old value and the new one? */
+static bool asked_for(uint32_t event, uint32_t from, uint32_t to)
+{
+	return (uint16_t)(to - event - 1) < (uint16_t)(to - from);
+}
+
+static void ring_admin(struct rig *r, unsigned int db, uint32_t val,
+		       enum way way)
+{
+	uint32_t old = *word(r, SHADOW, db);
+
+	if (way != REGISTER)
+		*word(r, SHADOW, db) = val;
+	if (way == REGISTER || way == BOTH ||
+	    (way == EVENT_TOO && asked_for(*word(r, EVENT, db), old, val)))
+		wr(r, 0x1000 + 4 * db, val);
+}
+
+static const struct nvme_sqe harmless = {.opcode = NVME_ADM_GET_FEATURES,
+					 .cdw10 = NVME_FEAT_WRITE_CACHE};
+
+/* @n commands at once: all are completed, and the ring is not filled up. */
+static void admin_commands(struct rig *r, uint32_t n, enum way sq, enum way cq)
+{
+	struct nvme_cqe cqe;
+
+	for (uint32_t i = 0; i < n; i++)
+		submit(r, &r->admin, harmless);
+	ring_admin(r, 0, r->admin.tail, sq);
+	devhost_run(r->h);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!reap(r, &r->admin, &cqe))
+			fail_msg("%u of %u done, ways %d and %d", i, n, sq, cq);
+		assert_int_equal(status_of(cqe), 0);
+		assert_int_equal(cqe.cid, (uint16_t)(r->admin.cid - n + i));
+	}
+	assert_false(reap(r, &r->admin, &cqe));
+	ring_admin(r, 1, r->admin.head, cq);
+	devhost_run(r->h);
+}
+
+static void check_admin(struct rig *r)
+{
+	assert_int_equal(*word(r, SHADOW, 0), r->admin.tail);
+	assert_int_equal(*word(r, SHADOW, 1), r->admin.head);
+	assert_int_equal(*word(r, EVENT, 0), r->admin.tail);
+	assert_int_equal(*word(r, EVENT, 1), r->admin.head);
+	assert_int_equal(rd(r, NVME_REG_CSTS), NVME_CSTS_RDY);
+}
+
+static void admin_queue_is_rung_in_each_way(void **state)
+{
+	struct rig *r = *state;
+
+	for (enum way way = 0; way < WAYS; way++)
+		for (uint32_t i = 0; i < 3 * ADMIN_SIZE; i++) {
+			admin_commands(r, i % 4, way, way);
+			check_admin(r);
+		}
+	assert_int_equal(flushes(r, 3), 3);
+}
+
+static void admin_queue_is_rung_in_all_ways_by_turns(void **state)
+{
+	struct rig *r = *state;
+	uint32_t x = 1;
+
+	for (int i = 0; i < 5000; i++) {
+		x = x * 1103515245 + 12345;
+		admin_commands(r, 1 + (x >> 16 & 7), x >> 20 & 3, x >> 24 & 3);
+		check_admin(r);
+	}
+	assert_int_equal(get_log(r, NVME_LOG_ERROR, 64, 0), 0);
+	assert_int_equal(le(devhost_ram(r->h) + BUF, 4), 0);
+}
+
+/* What is in the pages when they are given is nobody's doorbell. */
+static void old_pages_ring_no_admin_queue(void **state)
+{
+	struct rig *r = *state;
+
+	for (uint32_t old = 0; old < 2 * ADMIN_SIZE; old++) {
+		assert_int_equal(config(r, SHADOW + 2 * PAGE, EVENT + 2 * PAGE),
+				 0);
+		*word(r, SHADOW, 0) = *word(r, SHADOW, 1) = old;
+		*word(r, EVENT, 0) = *word(r, EVENT, 1) = old;
+		assert_int_equal(config(r, SHADOW, EVENT), 0);
+		check_admin(r);
+		admin_commands(r, 3, SHADOW_ONLY, SHADOW_ONLY);
+		admin_commands(r, 3, REGISTER, REGISTER);
+	}
+	assert_int_equal(get_log(r, NVME_LOG_ERROR, 64, 0), 0);
+	assert_int_equal(le(devhost_ram(r->h) + BUF, 4), 0);
+}
+
+static void bad_admin_shadow_is_a_bad_doorbell(void **state)
+{
+	struct rig *r = *state;
+	uint16_t cid = request_event(r);
+
+	*word(r, SHADOW, 0) = ADMIN_SIZE;
+	expect_event(r, cid, 0x010100);
+	devhost_run(r->h);
+	*word(r, SHADOW, 0) = r->admin.tail;
+	devhost_run(r->h);
+	admin_commands(r, 2, SHADOW_ONLY, SHADOW_ONLY);
+}
+
+/* One is not dated without the other; and then nothing is lost. */
+static void admin_doorbells_wait_for_memory_decode(void **state)
+{
+	struct rig *r = *state;
+	struct nvme_cqe cqe;
+
+	for (int i = 0; i < 40; i++) {
+		submit(r, &r->admin, harmless);
+		ring_admin(r, 0, r->admin.tail, BOTH);
+		devhost_set_decode(r->h, false);
+		submit(r, &r->admin, harmless);
+		ring_admin(r, 0, r->admin.tail, SHADOW_ONLY);
+		devhost_run(r->h);
+		devhost_set_decode(r->h, true);
+		devhost_run(r->h);
+		for (int k = 0; k < 2; k++)
+			assert_true(reap(r, &r->admin, &cqe));
+		assert_false(reap(r, &r->admin, &cqe));
+		ring_admin(r, 1, r->admin.head, SHADOW_ONLY);
+		devhost_run(r->h);
+		check_admin(r);
+	}
 }
 
 static void queue_made_later_is_shadowed(void **state)
@@ -163,7 +300,19 @@ static void reset_ends_it(void **state)
 	enable(r);
 	make_io_queues(r, IO_SIZE, IO_SIZE);
 	*word(r, SHADOW, SQ1) = 5;
+	*word(r, SHADOW, 0) = *word(r, SHADOW, 1) = 5;
+	*word(r, EVENT, 0) = 7;
 	assert_int_equal(io_status(r, .opcode = NVME_IO_FLUSH), 0);
+	for (int i = 0; i < 40; i++)
+		admin_commands(r, 2, REGISTER, REGISTER);
+	assert_int_equal(*word(r, SHADOW, 0), 5);
+	assert_int_equal(*word(r, EVENT, 0), 7);
+	/* and it may be had again */
+	*word(r, SHADOW, SQ1) = *word(r, SHADOW, CQ1) = 1;
+	assert_int_equal(config(r, SHADOW, EVENT), 0);
+	for (enum way way = 0; way < WAYS; way++)
+		admin_commands(r, 20, way, way);
+	assert_int_equal(flushes(r, 3), 3);
 }
 
 static void memory_that_has_gone_is_fatal(void **state)
@@ -185,7 +334,12 @@ int main(void)
 		with_shadow(shadow_is_enough),
 		with_shadow(event_index_is_what_was_seen_last),
 		with_shadow(event_index_rests_while_busy),
-		with_shadow(registers_are_for_the_admin_queue),
+		with_shadow(registers_of_io_queues_count_no_more),
+		with_shadow(admin_queue_is_rung_in_each_way),
+		with_shadow(admin_queue_is_rung_in_all_ways_by_turns),
+		with_shadow(old_pages_ring_no_admin_queue),
+		with_shadow(bad_admin_shadow_is_a_bad_doorbell),
+		with_shadow(admin_doorbells_wait_for_memory_decode),
 		with_shadow(queue_made_later_is_shadowed),
 		with_shadow(bad_shadow_is_a_bad_doorbell),
 		with_shadow(reset_ends_it),
