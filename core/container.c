@@ -11,13 +11,14 @@
 #define TYPE1V2	  3
 #define UNMAP_ALL 9
 
-int container_new(struct container **ret_container)
+int container_new(pid_t pid, struct container **ret_container)
 {
 	struct container *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
 	c->refs = 1;
+	c->pid = pid;
 	mutex_init(&c->lock, RANK_CONTAINER, "container");
 	*ret_container = c;
 	return 0;
@@ -78,7 +79,7 @@ static int container_set_iommu_locked(struct container *c, uint64_t value)
 
 	if (r < 0)
 		return r;
-	r = ioas_new(IOAS_DMA_ENTRY_LIMIT, &c->ioas);
+	r = ioas_new(c->pid, IOAS_DMA_ENTRY_LIMIT, &c->ioas);
 	if (r < 0)
 		return r;
 	c->type = type;

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/ioas.h"
 #include "lib/lock.h"
@@ -21,6 +22,7 @@ enum iommu_type { IOMMU_NONE, IOMMU_TYPE1, IOMMU_TYPE1V2 };
 
 struct container {
 	_Atomic unsigned int refs;
+	pid_t pid;	   /* immutable */
 	struct mutex lock; /* everything below */
 	enum iommu_type type GUARDED_BY(&lock);
 	struct ioas *ioas GUARDED_BY(&lock);
@@ -29,11 +31,12 @@ struct container {
 
 /**
  * container_new() - A container without groups
+ * @pid: who is charged with what is mapped
  *
  * Context: lock-free.
  * Return: 0; -ENOMEM.
  */
-int container_new(struct container **ret_container);
+int container_new(pid_t pid, struct container **ret_container);
 
 /**
  * container_get() - One more reference

@@ -42,10 +42,11 @@ static struct area *area_new(uint64_t vaddr, uint64_t iova, uint64_t size,
 	return a;
 }
 
-static void area_free(struct area *a)
+static void area_free(struct ioas *ioas, struct area *a)
 {
 	for (size_t i = 0; i < a->n_segs; i++)
 		mem_put(a->seg[i].seg.mem);
+	share_less(&ioas->share, a->n_segs);
 	free(a);
 }
 
@@ -115,13 +116,14 @@ static struct area *table_remove(struct ioas *ioas, size_t from, size_t end)
 
 /* --- life --- */
 
-int NO_TSA ioas_new(uint32_t max_areas, struct ioas **ret_ioas)
+int NO_TSA ioas_new(pid_t pid, uint32_t max_areas, struct ioas **ret_ioas)
 {
 	struct ioas *ioas = calloc(1, sizeof(*ioas));
 
 	if (!ioas)
 		return -ENOMEM;
 	ioas->refs = 1;
+	ioas->pid = pid;
 	ioas->max_areas = max_areas;
 	ioas->changes = 1;
 	rwlock_init(&ioas->lock, RANK_IOAS, "ioas");
@@ -141,7 +143,7 @@ static void NO_TSA ioas_free(struct ioas *ioas)
 {
 	/* nobody else is left, so no access is in flight either */
 	for (size_t i = 0; i < ioas->n; i++)
-		area_free(ioas->area[i]);
+		area_free(ioas, ioas->area[i]);
 	free(ioas->area);
 	cond_done(&ioas->idle);
 	mutex_done(&ioas->idle_lock);
@@ -240,6 +242,21 @@ static int map_locked(struct ioas *ioas, struct area *a) REQUIRES(&ioas->lock)
 	return r;
 }
 
+/* On error the segments stay the caller's. */
+static int map_area(struct ioas *ioas, struct area *a)
+{
+	int r = share_take(&ioas->share, SHARE_SEGMENTS, ioas->pid, a->n_segs);
+
+	if (r < 0)
+		return r;
+	rwlock_write(&ioas->lock);
+	r = map_locked(ioas, a);
+	rwlock_unwrite(&ioas->lock);
+	if (r < 0)
+		share_less(&ioas->share, a->n_segs);
+	return r;
+}
+
 int ioas_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova, uint64_t size,
 	     uint32_t prot, const struct mem_seg *segs, size_t n_segs)
 {
@@ -252,11 +269,9 @@ int ioas_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova, uint64_t size,
 
 	if (!a)
 		return -ENOMEM;
-	rwlock_write(&ioas->lock);
-	r = map_locked(ioas, a);
-	rwlock_unwrite(&ioas->lock);
+	r = map_area(ioas, a);
 	if (r < 0)
-		free(a); /* the segments stay the caller's */
+		free(a);
 	return r;
 }
 
@@ -379,7 +394,7 @@ static uint64_t chain_drop(struct ioas *ioas, struct area *chain)
 		chain = a->next;
 		area_wait_idle(ioas, a);
 		unmapped += a->last - a->first + 1;
-		area_free(a);
+		area_free(ioas, a);
 	}
 	return unmapped;
 }

@@ -36,12 +36,13 @@ struct iova_range {
 
 /**
  * ioas_new() - An empty address space
+ * @pid:       whose share of SHARE_SEGMENTS mappings take
  * @max_areas: dma_entry_limit
  *
  * Context: any thread.
  * Return: 0; -ENOMEM.
  */
-int ioas_new(uint32_t max_areas, struct ioas **ret_ioas);
+int ioas_new(pid_t pid, uint32_t max_areas, struct ioas **ret_ioas);
 
 /**
  * ioas_get() - One more reference
@@ -76,7 +77,8 @@ int ioas_check_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova,
  *	    entry of the limit and one unit for unmap
  *
  * Context: takes ioas->lock for writing.
- * Return: as ioas_check_map(), or -ENOMEM. On error nothing has changed.
+ * Return: as ioas_check_map(); -ENOMEM, also beyond the program's share of
+ * segments. On error nothing has changed.
  */
 int ioas_map(struct ioas *ioas, uint64_t vaddr, uint64_t iova, uint64_t size,
 	     uint32_t prot, const struct mem_seg *segs, size_t n_segs);

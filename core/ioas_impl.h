@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "core/ioas.h"
+#include "core/share.h"
 
 #define AREA_REMOVED (1u << 31)
 
@@ -48,6 +49,8 @@ struct area {
 struct ioas {
 	_Atomic uint32_t refs;
 	uint32_t max_areas; /* immutable */
+	pid_t pid;	    /* immutable */
+	struct share share; /* of @pid's: all segments in the table */
 
 	struct rwlock lock; /* the table */
 	struct area **area GUARDED_BY(&lock);

@@ -28,6 +28,8 @@ static struct share_limit limits[SHARE_KINDS] = {
 	[SHARE_EVENTFDS] = {"eventfds", 1u << 18, 1u << 16, ENFILE, EMFILE,
 			    true},
 	[SHARE_BAR_MAPS] = {"mappings of BARs", 65536, 16384, ENOMEM, ENOMEM},
+	[SHARE_SEGMENTS] = {"stretches of memory mapped for DMA", 1u << 22,
+			    1u << 20, ENOMEM, ENOMEM},
 	[SHARE_MAPPED_FILES] = {"files mapped for DMA", 49152, 12288, ENOSPC,
 				ENOSPC},
 	[SHARE_MAPPED_BYTES] = {"bytes of files mapped for DMA", 64 * TIB,
@@ -144,9 +146,9 @@ int share_take(struct share *share, enum share_kind kind, pid_t pid, uint64_t n)
 
 void share_less(struct share *share, uint64_t n)
 {
+	mutex_lock(&lock);
 	struct program *p = share->program;
 
-	mutex_lock(&lock);
 	add_locked(p, share->kind, -n);
 	share->n -= n;
 	if (!share->n) {

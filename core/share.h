@@ -25,6 +25,7 @@ enum share_kind {
 	SHARE_WORKERS,	    /* copy workers: address spaces */
 	SHARE_EVENTFDS,	    /* copies of those of interrupts and ioeventfds */
 	SHARE_BAR_MAPS,	    /* mappings of BARs */
+	SHARE_SEGMENTS,	    /* stretches of memory mapped for DMA */
 	SHARE_MAPPED_FILES, /* mappings in the daemon of memory for DMA */
 	SHARE_MAPPED_BYTES, /* and their length */
 	SHARE_KINDS
@@ -84,8 +85,7 @@ struct share {
  * @share: of @kind, if it holds something already: then whoever is charged with
  *	   that is charged with this too
  *
- * Context: any thread, one at a time for one @share; takes a leaf lock, so none
- * may be held.
+ * Context: any thread; takes a leaf lock, so none may be held.
  * Return: 0; -all_err or -each_err of the row, or those of SHARE_FDS, with
  * @share untouched and the reason said; -ENOMEM.
  */
@@ -94,7 +94,7 @@ int share_take(struct share *share, enum share_kind kind, pid_t pid,
 
 /**
  * share_less() - Give back @n of what @share holds
- * share_give() - Give back all that it holds, if anything
+ * share_give() - Give back all that it holds, if anything; nobody else is at it
  *
  * Context: as for share_take(). Any thread, not only the one that took it.
  */

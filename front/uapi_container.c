@@ -463,7 +463,7 @@ const struct file_ops container_ops = {
 int64_t container_file_open(struct request *req, bool cloexec)
 {
 	struct container *c;
-	int r = container_new(&c);
+	int r = container_new(req->cred.pid, &c);
 
 	if (r < 0)
 		return r;

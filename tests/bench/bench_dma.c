@@ -190,7 +190,7 @@ static void setup(struct bench *b)
 	memset(b->program, 1, BIG);
 	memset(b->buf, 2, BIG);
 	check(mem_guard_init(), "mem_guard_init");
-	check(ioas_new(IOAS_DMA_ENTRY_LIMIT, &b->ioas), "ioas_new");
+	check(ioas_new(getpid(), IOAS_DMA_ENTRY_LIMIT, &b->ioas), "ioas_new");
 	check(mem_file(getpid(), fd, true, BIG, &b->file), "mem_file");
 	b->mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	check(mem_mm(getpid(), &self, b->mem_fd, &b->mm), "mem_mm");

@@ -190,7 +190,7 @@ void rig_prepare(struct rig *rig, unsigned int n_devs)
 void rig_begin(struct rig *rig, unsigned int n_devs)
 {
 	rig_prepare(rig, n_devs);
-	sched_expect(ioas_new(64, &rig->ioas) == 0, "ioas");
+	sched_expect(ioas_new(getpid(), 64, &rig->ioas) == 0, "ioas");
 	for (unsigned int i = 0; i < n_devs; i++)
 		rig_open(&rig->dev[i]);
 }

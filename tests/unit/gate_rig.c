@@ -79,7 +79,7 @@ int set_up(void **state)
 	atomic_store(&asked, 0);
 	atomic_store(&late, 0);
 	assert_int_equal(machine_new(&f.m), 0);
-	assert_int_equal(ioas_new(8, &f.ioas), 0);
+	assert_int_equal(ioas_new(getpid(), 8, &f.ioas), 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		struct device_host host = {.name = names[i], .ops = &model};
 

@@ -124,7 +124,7 @@ static int set_up(void **state)
 	f.space = (struct bus_space)BUS_SPACE_INIT;
 	mutex_init(&f.set.lock, RANK_DEV_SET, "set");
 	assert_int_equal(watcher_new(&f.watcher), 0);
-	assert_int_equal(ioas_new(8, &f.ioas), 0);
+	assert_int_equal(ioas_new(getpid(), 8, &f.ioas), 0);
 
 	struct device_host host = {
 		.name = "0000:01:00.0",

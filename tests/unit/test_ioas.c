@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "core/ioas.h"
+#include "core/share.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 
@@ -58,7 +59,7 @@ static struct ioas *new_ioas(uint32_t max)
 {
 	struct ioas *ioas = NULL;
 
-	assert_int_equal(ioas_new(max, &ioas), 0);
+	assert_int_equal(ioas_new(getpid(), max, &ioas), 0);
 	return ioas;
 }
 
@@ -835,6 +836,27 @@ static void no_more_is_done_than_there_is(void **state)
 	ram_done(&ram);
 }
 
+/* The row stays lowered. */
+static void a_program_maps_within_its_share_of_segments(void **state)
+{
+	struct ioas *a = new_ioas(8), *b = new_ioas(8);
+	struct ram ram;
+
+	share_lower(SHARE_SEGMENTS, 4);
+	ram_init(&ram, 4 * PAGE);
+	assert_int_equal(map(a, &ram, 0, PAGE, RW, 0), 0);
+	assert_int_equal(map(a, &ram, 0, PAGE, RW, 0), -EEXIST);
+	assert_int_equal(map(b, &ram, 0, PAGE, RW, 0), 0);
+	assert_int_equal(map(b, &ram, PAGE, PAGE, RW, 0), -ENOMEM);
+	assert_int_equal(share_held(SHARE_SEGMENTS, getpid()), 2);
+	assert_int_equal(unmap(a, IOAS_UNMAP_V2, 0, PAGE), PAGE);
+	assert_int_equal(map(b, &ram, PAGE, PAGE, RW, 0), 0);
+	ioas_put(a);
+	ioas_put(b);
+	assert_int_equal(share_held(SHARE_SEGMENTS, getpid()), 0);
+	ram_done(&ram);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -858,6 +880,7 @@ int main(void)
 		cmocka_unit_test(dirty_pages_are_all_that_is_mapped),
 		cmocka_unit_test(a_changed_table_is_told_of_from_the_start),
 		cmocka_unit_test(no_more_is_done_than_there_is),
+		cmocka_unit_test(a_program_maps_within_its_share_of_segments),
 	};
 
 	mem_guard_init();

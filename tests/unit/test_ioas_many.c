@@ -97,7 +97,7 @@ static int setup(void **state)
 	assert_int_equal(mem_file(getpid(), r->fd, true, BYTES, &r->file_mem),
 			 0);
 	assert_int_equal(mem_mm(getpid(), &self, r->mem_fd, &r->mm), 0);
-	assert_int_equal(ioas_new(100, &r->ioas), 0);
+	assert_int_equal(ioas_new(getpid(), 100, &r->ioas), 0);
 	map_all(r);
 	*state = r;
 	return 0;

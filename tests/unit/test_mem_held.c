@@ -244,7 +244,7 @@ static void held_copy_gives_up_on_unmap(void **state)
 	program_start(&p);
 	struct mem_seg seg = {program_mem(&p), va(p.pages), PAGE};
 
-	assert_int_equal(ioas_new(8, &d.ioas), 0);
+	assert_int_equal(ioas_new(getpid(), 8, &d.ioas), 0);
 	assert_int_equal(
 		ioas_map(d.ioas, va(p.pages), 0, PAGE, IOAS_READ, &seg, 1), 0);
 	hold_page(p.pages);
@@ -313,7 +313,7 @@ static void slow_write_does_not_outlive_an_unmap(void **state)
 	program_start(&p);
 	struct mem_seg seg = {program_mem(&p), va(p.pages), PAGE};
 
-	assert_int_equal(ioas_new(8, &d.ioas), 0);
+	assert_int_equal(ioas_new(getpid(), 8, &d.ioas), 0);
 	assert_int_equal(
 		ioas_map(d.ioas, va(p.pages), 0, PAGE, IOAS_WRITE, &seg, 1), 0);
 	hold_page(p.pages);
