@@ -125,16 +125,22 @@ void device_gate_update(struct sv_dev *dev)
 		gate_set_locked(dev, open);
 }
 
+/*
+ * A model that is stuck in reset() has the gate closed, and it is brought up to
+ * date when it returns. One that is stuck in a burst keeps it as it is.
+ */
 static void gate_close(struct sv_dev *dev)
 {
-	rwlock_write(&dev->memory_lock);
+	if (!memory_write(dev))
+		return;
 	device_gate_close(dev);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
 static void gate_update(struct sv_dev *dev)
 {
-	rwlock_write(&dev->memory_lock);
+	if (!memory_write(dev))
+		return;
 	device_gate_update(dev);
 	rwlock_unwrite(&dev->memory_lock);
 }
@@ -146,7 +152,9 @@ void device_power_on(struct sv_dev *dev, enum sv_reset why)
 		if (!dev->bar[i].persistent)
 			bar_clear(&dev->bar[i]);
 	irq_level(dev->irq, false);
+	callback_begin(dev, "reset");
 	dev->ops->reset(dev, why);
+	callback_end(dev);
 	if (why != SV_RESET_FUNCTION)
 		dev->in_use = why == SV_RESET_OPEN;
 }
@@ -183,25 +191,48 @@ void device_allow_dma(struct sv_dev *dev)
 	atomic_fetch_sub(&dev->dma.cancel, 1);
 }
 
-/* Get the model from whatever DMA it waits for. */
-static void device_stop_model(struct sv_dev *dev) ACQUIRES(&dev->model)
+/* By who has the model, or who has waited for it in vain. */
+static void stop_no_more(struct sv_dev *dev)
 {
-	device_cancel_dma(dev);
-	mutex_lock(&dev->model);
-	device_allow_dma(dev);
+	if (atomic_exchange(&dev->stops, false))
+		device_allow_dma(dev);
 }
 
-static void device_function_reset(void *opaque)
+/* On the device's thread: whoever wants it can leave it to that. */
+static int reset_job(void *opaque)
 {
 	struct sv_dev *dev = opaque;
 
-	mutex_lock(&dev->resetting);
-	device_stop_model(dev);
+	if (!model_lock(dev))
+		return -ETIMEDOUT;
+	stop_no_more(dev);
 	config_reset(dev->config);
 	device_reset_locked(dev, SV_RESET_FUNCTION);
 	mutex_unlock(&dev->model);
+	return 0;
+}
+
+/* Get the model from whatever DMA it waits for, and have it reset. */
+static int reset_function(struct sv_dev *dev)
+{
+	if (!resetting_lock(dev))
+		return -ETIMEDOUT;
+	if (!atomic_exchange(&dev->stops, true))
+		device_cancel_dma(dev);
+
+	int r = device_stuck(dev) ? -ETIMEDOUT
+				  : devthread_do(dev->thread, reset_job);
+
+	stop_no_more(dev);
 	mutex_unlock(&dev->resetting);
 	devthread_kick(dev->thread);
+	return r;
+}
+
+/* Of a reset by a register nobody learns whether it has worked. */
+static void device_function_reset(void *opaque)
+{
+	reset_function(opaque);
 }
 
 static void device_intx_disable(void *opaque, bool disable)
@@ -250,8 +281,8 @@ static void device_settled(void *opaque)
 	gate_update(dev);
 	if (config_memory_enabled(dev->config))
 		return;
-	mutex_lock(&dev->access);
-	mutex_unlock(&dev->access);
+	if (access_lock(dev))
+		mutex_unlock(&dev->access);
 }
 
 static const struct config_events config_events = {
@@ -262,6 +293,17 @@ static const struct config_events config_events = {
 	.settled = device_settled,
 };
 
+static bool model_run(struct sv_dev *dev) REQUIRES(&dev->model)
+{
+	if (!dev->ops->run)
+		return false;
+	callback_begin(dev, "run");
+	bool busy = dev->ops->run(dev);
+
+	callback_end(dev);
+	return busy;
+}
+
 static bool device_run(void *opaque)
 {
 	struct sv_dev *dev = opaque;
@@ -269,11 +311,44 @@ static bool device_run(void *opaque)
 	mutex_lock(&dev->model);
 	bool busy = ioeventfd_run(dev);
 
-	if (dev->ops->run && dev->ops->run(dev))
+	if (model_run(dev))
 		busy = true;
 	mutex_unlock(&dev->model);
 	return busy;
 }
+
+/* The device's thread waits for its model as long as it takes: others do not
+ * wait for the thread then. */
+static void device_thread_first(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	mutex_lock(&dev->model);
+	device_reset_locked(dev, SV_RESET_OPEN);
+	mutex_unlock(&dev->model);
+}
+
+static void device_thread_last(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	/* who is still in the model comes out of it first */
+	mutex_lock(&dev->model);
+	mutex_unlock(&dev->model);
+	device_low_power(dev, false, -1);
+	irq_close(dev->irq);
+	config_close(dev->config);
+	mutex_lock(&dev->model);
+	device_reset_locked(dev, SV_RESET_CLOSE);
+	mutex_unlock(&dev->model);
+}
+
+static const struct devthread_ops thread_ops = {
+	.run = device_run,
+	.first = device_thread_first,
+	.last = device_thread_last,
+	.waits = device_waits,
+};
 
 static uint64_t take_space(uint64_t *space, uint64_t size)
 {
@@ -386,7 +461,7 @@ static int device_make_parts(struct sv_dev *dev, const struct device_host *host)
 	r = irq_new(&counts, &irq_host, dev, &dev->irq);
 	if (r < 0)
 		return r;
-	return devthread_new(device_run, dev, dev->ops->polled, &dev->thread);
+	return devthread_new(&thread_ops, dev, dev->ops->polled, &dev->thread);
 }
 
 static int device_make(struct sv_dev *dev, const struct device_host *host)
@@ -470,45 +545,57 @@ struct sv_dev *device_free(struct sv_dev *dev)
 	return NULL;
 }
 
-static void device_drop_ioas(struct sv_dev *dev)
+static int device_take_ioas(struct sv_dev *dev, struct ioas *ioas)
 {
-	mutex_lock(&dev->model);
-	struct ioas *ioas = dev->ioas;
+	if (!model_lock(dev))
+		return -ETIMEDOUT;
+	struct ioas *old = dev->ioas;
 
-	dev->ioas = NULL;
+	dev->ioas = ioas;
 	mutex_unlock(&dev->model);
-	ioas_put(ioas);
+	ioas_put(old);
+	return 0;
 }
 
-static void device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
+static int stuck(struct sv_dev *dev, int err, const char *what)
+{
+	char text[64];
+
+	return refuse(err, "%s: %s is %s", what, dev->name,
+		      device_stuck_text(dev, text, sizeof(text)));
+}
+
+static int device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 {
 	ioeventfd_close(dev);
 	device_cancel_dma(dev);
-	devthread_stop(dev->thread);
-	device_low_power(dev, false, -1);
-	irq_close(dev->irq);
-	config_close(dev->config);
+	int r = devthread_stop(dev->thread);
 
-	mutex_lock(&dev->model);
 	device_allow_dma(dev);
-	device_reset_locked(dev, SV_RESET_CLOSE);
-	mutex_unlock(&dev->model);
-	device_drop_ioas(dev);
+	if (r == 0)
+		r = device_take_ioas(dev, NULL);
+	return r < 0 ? stuck(dev, EBUSY, "close") : 0;
 }
 
 static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
 	REQUIRES(&dev->set->lock)
 {
+	/* one that was stuck when it was opened the last time */
+	if (device_stuck(dev) || device_last_close(dev) < 0)
+		return stuck(dev, EIO, "open");
 	config_open(dev->config);
-	mutex_lock(&dev->model);
-	device_reset_locked(dev, SV_RESET_OPEN);
-	dev->ioas = ioas_get(ioas);
-	mutex_unlock(&dev->model);
+	int r = device_take_ioas(dev, ioas);
 
-	int r = devthread_start(dev->thread, dev->ops->name);
-
-	if (r < 0) /* opened but for its thread */
-		device_last_close(dev);
+	if (r == 0) {
+		ioas_get(ioas);
+		r = devthread_start(dev->thread, dev->ops->name);
+	}
+	if (r == 0)
+		return 0;
+	if (r == -ETIMEDOUT)
+		r = stuck(dev, EIO, "open");
+	if (device_last_close(dev) == 0)
+		config_close(dev->config);
 	return r;
 }
 
@@ -525,12 +612,17 @@ int device_open(struct sv_dev *dev, struct ioas *ioas)
 	return r;
 }
 
-void device_close(struct sv_dev *dev)
+int device_close(struct sv_dev *dev)
 {
+	int r = 0;
+
 	mutex_lock(&dev->set->lock);
-	if (--dev->open_count == 0)
-		device_last_close(dev);
+	if (dev->open_count == 1)
+		r = device_last_close(dev);
+	if (r == 0)
+		dev->open_count--;
 	mutex_unlock(&dev->set->lock);
+	return r;
 }
 
 bool device_gone(const struct sv_dev *dev)
@@ -559,8 +651,9 @@ int device_reset(struct sv_dev *dev)
 	if (!device_resettable(dev))
 		return refuse(EINVAL, "reset: %s has no way to be reset",
 			      dev->name);
-	device_function_reset(dev);
-	return 0;
+	int r = reset_function(dev);
+
+	return r == -ETIMEDOUT ? stuck(dev, ENOTTY, "reset") : r;
 }
 
 void device_low_power_locked(struct sv_dev *dev, bool enter)
@@ -574,7 +667,8 @@ int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd)
 {
 	int r = 0;
 
-	mutex_lock(&dev->model);
+	if (!model_lock(dev))
+		return stuck(dev, EIO, "low power");
 	if (enter && atomic_load(&dev->low_power)) {
 		r = refuse(EINVAL, "low power: %s is in it already", dev->name);
 	} else {

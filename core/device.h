@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "core/bar.h"
+#include "core/busy.h"
 #include "core/config.h"
 #include "core/devthread.h"
 #include "core/ioas.h"
@@ -54,11 +55,13 @@ struct device_option {
  * @lock: open counts and presence of all of them
  * @dev:  in the order of their addresses; immutable, as the next
  * @n:	  how many
+ * @at:	  which of them a hot reset is resetting now, or NULL
  */
 struct dev_set {
 	struct mutex lock;
 	struct sv_dev *dev[DEV_SET_MAX];
 	size_t n;
+	struct sv_dev *_Atomic at;
 };
 
 /** enum device_presence - Is the function there, and whose is it */
@@ -159,6 +162,8 @@ struct sv_dev {
 		resetting;   /* from before the model is stopped to the end */
 	struct mutex model;  /* the model's state and callbacks */
 	struct mutex access; /* held by a trapped access that goes ahead */
+	struct callback callback; /* of the model's, that is under way */
+	atomic_bool stops; /* a reset has cancelled DMA and has not the model */
 	struct rwlock memory_lock; /* may BARs be touched */
 	bool gate_open;		   /* memory_lock: BARs are mapped in */
 	bool in_use; /* memory_lock: from first open to last close */
@@ -195,7 +200,7 @@ struct sv_dev *device_free(struct sv_dev *dev);
  * @ioas: where DMA goes while it is open; one reference is taken by the first
  *
  * Context: takes set->lock and what is inside.
- * Return: 0; -EAGAIN no thread could be started.
+ * Return: 0; -EAGAIN no thread could be started; -EIO its model is stuck.
  */
 int device_open(struct sv_dev *dev, struct ioas *ioas);
 
@@ -205,8 +210,10 @@ int device_open(struct sv_dev *dev, struct ioas *ioas);
  *
  * Context: takes set->lock and what is inside; waits for the model's run(),
  * but for no program.
+ * Return: 0; -EBUSY its model is stuck, and nothing is closed: try again when
+ * it is not.
  */
-void device_close(struct sv_dev *dev);
+int device_close(struct sv_dev *dev);
 
 /** struct device_region - VFIO_DEVICE_GET_REGION_INFO */
 struct device_region {
@@ -331,7 +338,8 @@ bool device_resettable(const struct sv_dev *dev);
  *
  * Context: takes the model lock and what is inside; waits for the model's
  * run(), but for no program.
- * Return: 0; -EINVAL there is no way to reset it.
+ * Return: 0; -EINVAL there is no way to reset it; -ENOTTY its model is stuck,
+ * as Linux says of a function that does not become ready.
  */
 int device_reset(struct sv_dev *dev);
 
@@ -341,7 +349,7 @@ int device_reset(struct sv_dev *dev);
  * @wakeup_fd: signalled when the device wakes up; taken on success; or -1
  *
  * Context: takes the model lock and memory_lock.
- * Return: 0; -EINVAL already in low power.
+ * Return: 0; -EINVAL already in low power; -EIO its model is stuck.
  */
 int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd);
 
@@ -350,6 +358,19 @@ int device_low_power(struct sv_dev *dev, bool enter, int wakeup_fd);
  * and if it was to tell of that, it does, and is in low power no longer
  */
 void device_wake(struct sv_dev *dev);
+
+/**
+ * model_lock() - Wait for the model's lock
+ * access_lock(), resetting_lock(), memory_read(), memory_write() - For others
+ *
+ * Return: true; false the function is stuck, and the lock is not held.
+ */
+bool model_lock(struct sv_dev *dev) TRY_ACQUIRES(true, &dev->model);
+bool access_lock(struct sv_dev *dev) TRY_ACQUIRES(true, &dev->access);
+bool resetting_lock(struct sv_dev *dev) TRY_ACQUIRES(true, &dev->resetting);
+bool memory_read(struct sv_dev *dev)
+	TSA(try_acquire_shared_capability(true, &dev->memory_lock));
+bool memory_write(struct sv_dev *dev) TRY_ACQUIRES(true, &dev->memory_lock);
 
 /** device_low_power_locked() - the same with the model lock held, core only */
 void device_low_power_locked(struct sv_dev *dev, bool enter)

@@ -20,6 +20,7 @@
 
 #include "core/devthread.h"
 #include "lib/lock.h"
+#include "lib/refuse.h"
 #include "lib/sched.h"
 #include "lib/thread.h"
 
@@ -28,7 +29,7 @@
 
 struct devthread {
 	/* immutable */
-	bool (*run)(void *opaque);
+	const struct devthread_ops *ops;
 	void *opaque;
 	bool polled;
 	bool spins; /* set by start */
@@ -37,22 +38,32 @@ struct devthread {
 	bool running; /* owner of start and stop */
 	_Atomic bool kicked;
 	_Atomic bool stop;
-	struct mutex lock; /* nothing but the sleep itself */
+	struct mutex lock; /* the sleep itself, and the fields below */
 	struct cond wake;
+	struct cond news;	  /* one of them has changed */
+	bool begun;		  /* first() has returned */
+	bool alive;		  /* last() has not */
+	int (*job)(void *opaque); /* NULL: none */
+	bool job_begun;
+	bool job_left; /* by whoever asked for it */
+	bool job_done; /* and whoever asked has not seen it */
+	int job_result;
+	char refusal[REFUSAL_MAX];
 };
 
-int devthread_new(bool (*run)(void *opaque), void *opaque, bool polled,
+int devthread_new(const struct devthread_ops *ops, void *opaque, bool polled,
 		  struct devthread **ret_thread)
 {
 	struct devthread *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
-	t->run = run;
+	t->ops = ops;
 	t->opaque = opaque;
 	t->polled = polled;
 	mutex_init(&t->lock, RANK_THREAD, "devthread");
 	cond_init(&t->wake);
+	cond_init(&t->news);
 	*ret_thread = t;
 	return 0;
 }
@@ -61,6 +72,7 @@ struct devthread *devthread_free(struct devthread *t)
 {
 	if (!t)
 		return NULL;
+	cond_done(&t->news);
 	cond_done(&t->wake);
 	mutex_done(&t->lock);
 	free(t);
@@ -102,33 +114,109 @@ static void devthread_rest(struct devthread *t, uint64_t idle_since)
 	}
 }
 
-static void *devthread_main(void *arg)
+static void devthread_say(struct devthread *t, bool *what, bool value)
 {
-	struct devthread *t = arg;
+	mutex_lock(&t->lock);
+	*what = value;
+	cond_broadcast(&t->news);
+	mutex_unlock(&t->lock);
+}
+
+static int (*take_job(struct devthread *t))(void *opaque)
+{
+	mutex_lock(&t->lock);
+	int (*job)(void *opaque) = t->job_done ? NULL : t->job;
+
+	t->job_begun = job;
+	mutex_unlock(&t->lock);
+	return job;
+}
+
+/* Whoever asked may have gone: then its place is free again. */
+static void finish_job(struct devthread *t, int result)
+{
+	mutex_lock(&t->lock);
+	t->job_result = result;
+	if (refusal_take(t->refusal) != -result)
+		t->refusal[0] = '\0';
+	t->job_begun = false;
+	if (t->job_left)
+		t->job = NULL;
+	else
+		t->job_done = true;
+	t->job_left = false;
+	cond_broadcast(&t->news);
+	mutex_unlock(&t->lock);
+}
+
+static void do_job(struct devthread *t)
+{
+	int (*job)(void *opaque) = take_job(t);
+
+	if (job)
+		finish_job(t, job(t->opaque));
+}
+
+static void devthread_work(struct devthread *t)
+{
 	uint64_t idle_since = clock_ns();
 
-	prctl(PR_SET_TIMERSLACK, 1000ul);
 	while (!atomic_load(&t->stop)) {
 		sched_point("device thread");
 		bool kicked = atomic_exchange(&t->kicked, false);
 
-		if (t->run(t->opaque) || kicked)
+		if (kicked)
+			do_job(t);
+		if (t->ops->run(t->opaque) || kicked)
 			idle_since = clock_ns();
 		else
 			devthread_rest(t, idle_since);
 	}
+}
+
+static void *devthread_main(void *arg)
+{
+	struct devthread *t = arg;
+
+	prctl(PR_SET_TIMERSLACK, 1000ul);
+	t->ops->first(t->opaque);
+	devthread_say(t, &t->begun, true);
+	devthread_work(t);
+	t->ops->last(t->opaque);
+	devthread_say(t, &t->alive, false);
 	return NULL;
+}
+
+/* False: it is not worth waiting any more. */
+static bool devthread_wait(struct devthread *t) REQUIRES(&t->lock)
+{
+	return cond_wait_while(&t->news, &t->lock, t->ops->waits, t->opaque);
+}
+
+static int wait_begun(struct devthread *t)
+{
+	bool waits = true;
+
+	mutex_lock(&t->lock);
+	while (!t->begun && waits)
+		waits = devthread_wait(t);
+	mutex_unlock(&t->lock);
+	return waits ? 0 : -ETIMEDOUT;
 }
 
 int devthread_start(struct devthread *t, const char *name)
 {
 	atomic_store(&t->stop, false);
 	t->spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	t->begun = false;
+	t->alive = true;
 
 	int r = thread_start(&t->thread, name, devthread_main, t);
 
 	t->running = r == 0;
-	return r;
+	if (r < 0)
+		t->alive = false;
+	return r < 0 ? r : wait_begun(t);
 }
 
 static void devthread_wake(struct devthread *t)
@@ -139,15 +227,32 @@ static void devthread_wake(struct devthread *t)
 	mutex_unlock(&t->lock);
 }
 
-void devthread_stop(struct devthread *t)
+static int wait_ended(struct devthread *t)
+{
+	bool waits = true;
+
+	mutex_lock(&t->lock);
+	while (t->alive && waits)
+		waits = devthread_wait(t);
+	mutex_unlock(&t->lock);
+	return waits ? 0 : -ETIMEDOUT;
+}
+
+int devthread_stop(struct devthread *t)
 {
 	if (!t->running)
-		return;
+		return 0;
 	atomic_store(&t->stop, true);
 	sched_point("stop device thread");
 	devthread_wake(t);
+
+	int r = wait_ended(t);
+
+	if (r < 0)
+		return r;
 	thread_join(&t->thread);
 	t->running = false;
+	return 0;
 }
 
 void devthread_kick(struct devthread *t)
@@ -155,4 +260,58 @@ void devthread_kick(struct devthread *t)
 	sched_point("kick");
 	if (!atomic_exchange(&t->kicked, true))
 		devthread_wake(t);
+}
+
+/* One at a time: whoever asks waits for the place. */
+static bool post_job(struct devthread *t, int (*fn)(void *opaque))
+	REQUIRES(&t->lock)
+{
+	while (t->alive && t->job)
+		if (!devthread_wait(t))
+			return false;
+	if (!t->alive)
+		return true;
+	t->job = fn;
+	atomic_store(&t->kicked, true);
+	cond_signal(&t->wake);
+	return true;
+}
+
+/* What is not begun yet is taken back. */
+static int leave_job(struct devthread *t) REQUIRES(&t->lock)
+{
+	t->job_left = t->job_begun;
+	if (!t->job_begun)
+		t->job = NULL;
+	return -ETIMEDOUT;
+}
+
+/* @ret_ours: the thread has ended without a look at it. */
+static int await_job(struct devthread *t, bool *ret_ours) REQUIRES(&t->lock)
+{
+	while (!t->job_done && t->alive)
+		if (!devthread_wait(t))
+			return leave_job(t);
+	*ret_ours = !t->job_done;
+	t->job_done = false;
+	t->job = NULL;
+	cond_broadcast(&t->news);
+	if (!*ret_ours && t->job_result < 0 && t->refusal[0])
+		return refuse(-t->job_result, "%s", t->refusal);
+	return t->job_result;
+}
+
+int devthread_do(struct devthread *t, int (*fn)(void *opaque))
+{
+	bool ours = false;
+	int r = -ETIMEDOUT;
+
+	mutex_lock(&t->lock);
+	if (post_job(t, fn)) {
+		ours = !t->alive;
+		if (!ours)
+			r = await_job(t, &ours);
+	}
+	mutex_unlock(&t->lock);
+	return ours ? fn(t->opaque) : r;
 }

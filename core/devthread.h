@@ -12,37 +12,66 @@
 struct devthread;
 
 /**
+ * struct devthread_ops - What a thread does; all get its @opaque
+ * @run:   what there is to do; returns whether there was anything
+ * @first: before all else
+ * @last:  after all else
+ * @waits: is it worth waiting for the thread? Asked now and then
+ */
+struct devthread_ops {
+	bool (*run)(void *opaque);
+	void (*first)(void *opaque);
+	void (*last)(void *opaque);
+	bool (*waits)(void *opaque);
+};
+
+/**
  * devthread_new() - A thread that is not started yet
- * @run:    does what there is to do; whether there was anything
- * @polled: call @run even when nobody kicked
+ * @ops:    borrowed for life
+ * @polled: call run() even when nobody kicked
  *
  * Context: any thread; start and stop of one thread exclude each other, by
  * whoever calls them.
  * Return: 0; -ENOMEM.
  */
-int devthread_new(bool (*run)(void *opaque), void *opaque, bool polled,
+int devthread_new(const struct devthread_ops *ops, void *opaque, bool polled,
 		  struct devthread **ret_thread);
 
 /** devthread_free() - It must be stopped; NULL is fine */
 struct devthread *devthread_free(struct devthread *t);
 
 /**
- * devthread_start() - Run
+ * devthread_start() - Run; returns when first() has
  * @name: of the thread, cut to 15 bytes
  *
- * Return: 0; -EAGAIN the host has no thread to give.
+ * Return: 0; -EAGAIN the host has no thread to give; -ETIMEDOUT it is not
+ * worth waiting any more, and the thread is to be stopped all the same.
  */
 int devthread_start(struct devthread *t, const char *name);
 
 /**
- * devthread_stop() - Returns when @run is not and will not be running
+ * devthread_stop() - Returns when last() has, and nothing will be called
  *
- * Context: waits for @run, so no lock that it takes may be held.
+ * Context: waits for run(), so no lock that it takes may be held.
+ * Return: 0; -ETIMEDOUT it is not worth waiting any more: the thread ends when
+ * run() returns, and is to be stopped once more before it is started.
  */
-void devthread_stop(struct devthread *t);
+int devthread_stop(struct devthread *t);
 
 /**
- * devthread_kick() - Have @run called soon
+ * devthread_do() - Have the thread call @fn, not during run()
+ *
+ * The caller calls it himself when the thread is not running. Its refusal is
+ * the caller's.
+ *
+ * Context: waits for run(), as devthread_stop().
+ * Return: what @fn returned; -ETIMEDOUT it is not worth waiting any more. Then
+ * @fn is not begun any more, but may have been.
+ */
+int devthread_do(struct devthread *t, int (*fn)(void *opaque));
+
+/**
+ * devthread_kick() - Have run() called soon
  *
  * Context: any thread; takes the thread's own lock, never blocks.
  */

@@ -284,9 +284,12 @@ static bool group_let_go_locked(struct group *g, struct sv_dev *dev)
 	return gone;
 }
 
-void group_put_device(struct group *g, struct sv_dev *dev)
+int group_put_device(struct group *g, struct sv_dev *dev)
 {
-	device_close(dev);
+	int r = device_close(dev);
+
+	if (r < 0)
+		return r;
 	mutex_lock(&g->lock);
 	g->users--;
 	bool left = group_let_go_locked(g, dev);
@@ -295,6 +298,7 @@ void group_put_device(struct group *g, struct sv_dev *dev)
 	mutex_unlock(&g->lock);
 	if (left && dev->left)
 		dev->left(dev->left_arg, dev);
+	return 0;
 }
 
 int group_bind(struct group *g, struct sv_dev *dev)

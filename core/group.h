@@ -98,7 +98,8 @@ int group_unset_container(struct group *g);
  * @name: "0000:01:00.0[ vf_token=UUID]"
  *
  * Return: 0; -ENODEV no member of that name; -EINVAL bad option, or no
- * container, or no IOMMU set on it; -EAGAIN as device_open().
+ * container, or no IOMMU set on it; -EAGAIN, -EIO as
+ * device_open().
  */
 int group_get_device(struct group *g, const char *name,
 		     struct sv_dev **ret_dev);
@@ -107,8 +108,9 @@ int group_get_device(struct group *g, const char *name,
  * group_put_device() - What group_get_device() opened is closed
  *
  * Context: takes the device's locks before, and not under, group->lock.
+ * Return: 0; -EBUSY as device_close(): nothing has changed.
  */
-void group_put_device(struct group *g, struct sv_dev *dev);
+int group_put_device(struct group *g, struct sv_dev *dev);
 
 /**
  * group_bind() - sysfs bind: vfio-pci takes a function that has no driver

@@ -9,6 +9,9 @@
  * no reason to fail, but not for ever. So no two hot resets, resets or devices
  * that do DMA to each other can wait for one another in a ring.
  *
+ * All of it is done by the thread of the function that was asked, so that who
+ * asked can leave when a model does not return.
+ *
  * If one cannot be had all is undone: functions visited so far had their memory
  * closed, and have it opened again. Otherwise all are reset, and let go in the
  * opposite order.
@@ -159,9 +162,11 @@ static int NO_TSA reset_closed(struct dev_set *set)
 	int r = n < set->n ? busy(set, n, "is being accessed") : 0;
 
 	for (size_t i = 0; i < set->n && r == 0; i++) {
+		atomic_store(&set->at, set->dev[i]);
 		config_reset(set->dev[i]->config);
 		device_power_on(set->dev[i], SV_RESET_FUNCTION);
 	}
+	atomic_store(&set->at, NULL);
 	open_memory(set, n);
 	return r;
 }
@@ -176,8 +181,9 @@ static int reset_stopped(struct dev_set *set)
 	return r;
 }
 
-static int reset_all(struct dev_set *set) REQUIRES(&set->lock)
+static int reset_all(void *opaque)
 {
+	struct dev_set *set = ((struct sv_dev *)opaque)->set;
 	size_t n = begin_resets(set);
 	int r = n < set->n ? busy(set, n, "is being reset")
 			   : reset_stopped(set);
@@ -193,9 +199,17 @@ int hotreset(struct sv_dev *dev, struct group *const *groups, size_t n)
 	mutex_lock(&set->lock);
 	int r = check_owned(set, groups, n);
 
-	if (r == 0)
-		r = reset_all(set);
+	if (r == 0) {
+		device_cancel_dma(dev);
+		r = devthread_do(dev->thread, reset_all);
+		device_allow_dma(dev);
+	}
 	mutex_unlock(&set->lock);
+	if (r == -ETIMEDOUT)
+		r = refuse(ENOTTY,
+			   "hot reset: %s, or one that is reset with "
+			   "it, does not return",
+			   dev->name);
 	for (size_t i = 0; i < set->n && r == 0; i++)
 		devthread_kick(set->dev[i]->thread);
 	return r;

@@ -417,20 +417,24 @@ static bool remove_locked(struct sv_dev *dev,
 	return true;
 }
 
-int ioeventfd_remove(struct sv_dev *dev, const struct ioeventfd_request *req)
+/* Of a model that is stuck the write is lost. */
+int NO_TSA ioeventfd_remove(struct sv_dev *dev,
+			    const struct ioeventfd_request *req)
 {
 	struct ioeventfd e;
 	bool due = false;
 
 	/* the device's thread may be at the write, with this lock held */
-	mutex_lock(&dev->model);
+	bool stands = model_lock(dev);
+
 	mutex_lock(&dev->ioeventfds.lock);
 	bool there = remove_locked(dev, req, &due, &e);
 
 	mutex_unlock(&dev->ioeventfds.lock);
-	if (due)
+	if (due && stands)
 		write_pending(dev, &e);
-	mutex_unlock(&dev->model);
+	if (stands)
+		mutex_unlock(&dev->model);
 	if (there)
 		return 0;
 	return refuse(ENODEV,

@@ -76,22 +76,37 @@ static void model_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 	bool answers = dev->bar[index].kind != SV_BAR_IO ||
 		       config_io_enabled(dev->config);
 
-	if (write && answers && dev->ops->write)
+	if (write && answers && dev->ops->write) {
+		callback_begin(dev, "write");
 		dev->ops->write(dev, index, off, *val, size);
-	else if (!write)
-		*val = answers && dev->ops->read
-			       ? dev->ops->read(dev, index, off, size)
-			       : UINT64_MAX;
+		callback_end(dev);
+	} else if (!write && answers && dev->ops->read) {
+		callback_begin(dev, "read");
+		*val = dev->ops->read(dev, index, off, size);
+		callback_end(dev);
+	} else if (!write) {
+		*val = UINT64_MAX;
+	}
 }
 
-/* May a program's load or store go ahead? Waits for who is changing that. */
+/* May a program's load or store go ahead? Waits for who is changing that; of
+ * one that is stuck in reset() nobody knows. */
 static bool device_gate_open(struct sv_dev *dev)
 {
-	rwlock_read(&dev->memory_lock);
+	if (!memory_read(dev))
+		return false;
 	bool open = dev->gate_open;
 
 	rwlock_unread(&dev->memory_lock);
 	return open;
+}
+
+/* A completion time-out: reads are ones, writes have been posted. */
+static int no_answer(bool write, uint64_t *val)
+{
+	if (!write)
+		*val = UINT64_MAX;
+	return 0;
 }
 
 /*
@@ -106,7 +121,8 @@ static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 	int r = 0;
 
 	if (bar->access == SV_ACCESS_TRAP) {
-		mutex_lock(&dev->model);
+		if (!model_lock(dev))
+			return no_answer(write, val);
 		mutex_lock(&dev->access);
 		if (mapped ? device_gate_open(dev) : bar_decodes(dev, bar))
 			model_access(dev, index, off, size, write, val);
@@ -116,7 +132,8 @@ static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 		mutex_unlock(&dev->model);
 		return r;
 	}
-	rwlock_read(&dev->memory_lock);
+	if (!memory_read(dev))
+		return no_answer(write, val);
 	if (mapped ? dev->gate_open : bar_decodes(dev, bar))
 		memory_access(bar->mem + off, size, write, val);
 	else
@@ -249,10 +266,12 @@ static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
 {
 	size_t have = off < dev->rom_len ? dev->rom_len - off : 0;
 
-	rwlock_read(&dev->memory_lock);
-	bool on = config_memory_enabled(dev->config);
+	bool on = memory_read(dev);
 
-	rwlock_unread(&dev->memory_lock);
+	if (on) {
+		on = config_memory_enabled(dev->config);
+		rwlock_unread(&dev->memory_lock);
+	}
 	/* Linux looks for the image then, and finds none */
 	if (!on)
 		return refuse(ENOMEM, "%s ROM: memory decode is off",
@@ -268,9 +287,8 @@ static int64_t rom_read(struct sv_dev *dev, uint64_t off, uint8_t *buf,
 void device_wake(struct sv_dev *dev)
 {
 	sched_point("wake");
-	if (!atomic_load(&dev->low_power))
+	if (!atomic_load(&dev->low_power) || !model_lock(dev))
 		return;
-	mutex_lock(&dev->model);
 	if (dev->wakeup_fd >= 0) {
 		evfd_signal(dev->wakeup_fd);
 		close(dev->wakeup_fd);
@@ -414,13 +432,15 @@ bool device_mapped(struct sv_dev *dev, uint64_t owner)
 /* A BAR may have stayed closed for want of memory: then it is tried again. */
 static bool bar_filled(struct sv_dev *dev, struct bar *bar)
 {
-	rwlock_read(&dev->memory_lock);
+	if (!memory_read(dev))
+		return false;
 	bool filled = !bar->closed;
 
 	rwlock_unread(&dev->memory_lock);
 	if (filled)
 		return true;
-	rwlock_write(&dev->memory_lock);
+	if (!memory_write(dev))
+		return false;
 	if (dev->gate_open)
 		bar_open(bar);
 	filled = !bar->closed;
@@ -504,7 +524,8 @@ static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
 static int peer_direct(struct sv_dev *dev, const struct bar *bar, uint64_t off,
 		       void *buf, size_t len, bool write)
 {
-	rwlock_read(&dev->memory_lock);
+	if (!rwlock_read_until(&dev->memory_lock, clock_ns() + PEER_TIMEOUT_NS))
+		return -EIO;
 	bool on = bar_decodes(dev, bar);
 
 	if (on && write)

@@ -67,15 +67,19 @@ static void ask_to_release(struct machine *m, struct machine_dev *md)
 	mutex_unlock(&m->unplug.lock);
 }
 
-void device_take_away(struct sv_dev *dev)
+/* One that is stuck is taken away all the same. */
+void NO_TSA device_take_away(struct sv_dev *dev)
 {
 	device_cancel_dma(dev);
-	mutex_lock(&dev->model);
+	bool stands = model_lock(dev);
+
 	device_allow_dma(dev);
-	rwlock_write(&dev->memory_lock);
-	device_gate_update(dev);
-	rwlock_unwrite(&dev->memory_lock);
-	mutex_unlock(&dev->model);
+	if (memory_write(dev)) {
+		device_gate_update(dev);
+		rwlock_unwrite(&dev->memory_lock);
+	}
+	if (stands)
+		mutex_unlock(&dev->model);
 }
 
 int unplug_unbind(struct machine *m, struct machine_dev *md)

@@ -18,8 +18,9 @@
 #include "front/request.h"
 #include "lib/lock.h"
 
-#define SERVER_THREADS 8 /* started as they are needed */
-#define FILE_WHAT_MAX  80
+#define SERVER_THREADS	   8  /* started as they are needed */
+#define SERVER_THREADS_MAX 64 /* while models do not return */
+#define FILE_WHAT_MAX	   80
 
 struct file;
 struct group;
@@ -33,7 +34,9 @@ struct lane;
  * They run on any thread, one at a time per file, no lock held.
  *
  * @busy:    something else than descriptors still holds the file
- * @release: the last holder is gone; drops the object's references
+ * @release: the last holder is gone; drops the object's references; or does
+ *	     nothing and returns -EBUSY, to be called again when that may have
+ *	     changed
  * @group:   whose files are released one at a time; NULL = of no group
  */
 struct file_ops {
@@ -43,7 +46,7 @@ struct file_ops {
 	int64_t (*mmap)(struct request *req);
 	void (*stat)(struct file *f, struct sv_stat *st);
 	bool (*busy)(struct file *f);
-	void (*release)(struct file *f);
+	int (*release)(struct file *f);
 	struct group *(*group)(const struct file *f);
 };
 
@@ -92,7 +95,14 @@ struct server_conf {
 int server_new(const struct server_conf *conf, const char *door,
 	       struct server **ret_server);
 
-/** server_free() - Stop answering; every file is released */
+/**
+ * server_stop() - Stop answering; every file is released
+ *
+ * The watchdog may still look at what is left (front/stuck.h).
+ */
+void server_stop(struct server *s);
+
+/** server_free() - Stopped or not; NULL is fine */
 struct server *server_free(struct server *s);
 
 const struct server_conf *server_conf(const struct server *s);

@@ -57,7 +57,7 @@ void server_put(struct file *f)
 	free(f);
 }
 
-static struct file *file_get(struct file *f)
+struct file *file_get(struct file *f)
 {
 	atomic_fetch_add(&f->refs, 1);
 	return f;
@@ -205,9 +205,8 @@ static void release_file(struct server *s, struct file *f, struct look *look)
 	    (f->ops->busy && f->ops->busy(f)))
 		return;
 	sched_point("release");
-	if (f->ops->release)
-		f->ops->release(f);
-	server_remove(s, f);
+	if (!f->ops->release || f->ops->release(f) == 0)
+		server_remove(s, f);
 }
 
 /* Concerned: what is asked depends on this lane's files. */

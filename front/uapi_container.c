@@ -444,7 +444,7 @@ struct container *container_file_get(struct file *f)
 }
 
 /* Whoever else holds a reference to the file finds no container from now on. */
-static void container_release(struct file *f)
+static int container_release(struct file *f)
 {
 	mutex_lock(&f->lock);
 	struct container *c = f->object;
@@ -452,6 +452,7 @@ static void container_release(struct file *f)
 	f->object = NULL;
 	mutex_unlock(&f->lock);
 	container_put(c);
+	return 0;
 }
 
 const struct file_ops container_ops = {

@@ -398,9 +398,9 @@ static bool device_busy(struct file *f)
 	return device_mapped(f->object, f->serial);
 }
 
-static void device_release(struct file *f)
+static int device_release(struct file *f)
 {
-	group_put_device(f->object2, f->object);
+	return group_put_device(f->object2, f->object);
 }
 
 static struct group *device_group(const struct file *f)

@@ -123,9 +123,10 @@ static void group_stat(struct file *f, struct sv_stat *st)
 	group_node_stat(g->id, st);
 }
 
-static void group_release(struct file *f)
+static int group_release(struct file *f)
 {
 	group_close(f->object);
+	return 0;
 }
 
 static struct group *group_of_file(const struct file *f)

@@ -135,6 +135,17 @@ bool NO_TSA mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
 	return true;
 }
 
+bool NO_TSA mutex_lock_while(struct mutex *m, lock_wait_fn wait, void *arg)
+{
+	rank_check(m->rank, m->name);
+	if (!impl_trylock(m))
+		while (!impl_lock_until(m, impl_slice()))
+			if (!wait(arg))
+				return false;
+	rank_push(m, m->rank, m->name);
+	return true;
+}
+
 void rwlock_init(struct rwlock *l, enum lock_rank rank, const char *name)
 {
 	pthread_rwlockattr_t attr;
@@ -176,6 +187,17 @@ bool NO_TSA rwlock_read_until(struct rwlock *l, uint64_t deadline_ns)
 	return true;
 }
 
+bool NO_TSA rwlock_read_while(struct rwlock *l, lock_wait_fn wait, void *arg)
+{
+	rank_check(l->rank, l->name);
+	if (!impl_tryread(l))
+		while (!impl_read_until(l, impl_slice()))
+			if (!wait(arg))
+				return false;
+	rank_push(l, l->rank, l->name);
+	return true;
+}
+
 void NO_TSA rwlock_unread(struct rwlock *l)
 {
 	rank_pop(l);
@@ -197,10 +219,13 @@ bool NO_TSA rwlock_trywrite(struct rwlock *l)
 	return true;
 }
 
-bool NO_TSA rwlock_write_until(struct rwlock *l, uint64_t deadline_ns)
+bool NO_TSA rwlock_write_while(struct rwlock *l, lock_wait_fn wait, void *arg)
 {
-	if (!impl_write_until(l, deadline_ns))
-		return false;
+	rank_check(l->rank, l->name);
+	if (!impl_trywrite(l))
+		while (!impl_write_until(l, impl_slice()))
+			if (!wait(arg))
+				return false;
 	rank_push(l, l->rank, l->name);
 	return true;
 }
@@ -245,6 +270,12 @@ bool NO_TSA cond_wait_until(struct cond *c, struct mutex *m,
 			    uint64_t deadline_ns)
 {
 	return impl_wait_until(c, m, deadline_ns);
+}
+
+bool NO_TSA cond_wait_while(struct cond *c, struct mutex *m, lock_wait_fn wait,
+			    void *arg)
+{
+	return impl_wait_until(c, m, impl_slice()) || wait(arg);
 }
 
 uint64_t clock_ns(void)

@@ -65,6 +65,7 @@ enum lock_rank {
 	RANK_IRQ = 120,	     /* vector state, taken to raise an interrupt */
 	RANK_CONFIG = 130,   /* bytes of configuration space */
 	RANK_THREAD = 140,   /* a device thread's wake-up state */
+	RANK_ANSWER = 145,   /* who answers what a thread serves */
 	RANK_FILE = 150,     /* state of one open file */
 	RANK_LEAF = 200,     /* journals, counters: nothing is taken inside */
 };
@@ -94,13 +95,27 @@ void mutex_unlock(struct mutex *m) RELEASES(m);
 
 /**
  * mutex_lock_until() - Wait for it, but not beyond a deadline
- * rwlock_read_until(), rwlock_write_until() - The same
+ * rwlock_read_until() - The same
  * @deadline_ns: on the monotonic clock, see clock_ns()
  *
  * Also for a lock of a rank that is held already: it cannot deadlock, only
  * fail.
  */
 bool mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
+	TRY_ACQUIRES(true, m);
+
+/* Is a lock still worth waiting for? */
+typedef bool (*lock_wait_fn)(void *arg);
+
+/**
+ * mutex_lock_while() - Wait for it as long as @wait says so
+ * rwlock_read_while(), rwlock_write_while() - The same
+ *
+ * It is asked every now and then, and not at all when there is no wait.
+ *
+ * Return: true; false @wait said no.
+ */
+bool mutex_lock_while(struct mutex *m, lock_wait_fn wait, void *arg)
 	TRY_ACQUIRES(true, m);
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank, const char *name);
@@ -110,10 +125,12 @@ bool rwlock_tryread(struct rwlock *l)
 	TSA(try_acquire_shared_capability(true, l));
 bool rwlock_read_until(struct rwlock *l, uint64_t deadline_ns)
 	TSA(try_acquire_shared_capability(true, l));
+bool rwlock_read_while(struct rwlock *l, lock_wait_fn wait, void *arg)
+	TSA(try_acquire_shared_capability(true, l));
 void rwlock_unread(struct rwlock *l) RELEASES_SHARED(l);
 void rwlock_write(struct rwlock *l) ACQUIRES(l);
 bool rwlock_trywrite(struct rwlock *l) TRY_ACQUIRES(true, l);
-bool rwlock_write_until(struct rwlock *l, uint64_t deadline_ns)
+bool rwlock_write_while(struct rwlock *l, lock_wait_fn wait, void *arg)
 	TRY_ACQUIRES(true, l);
 void rwlock_unwrite(struct rwlock *l) RELEASES(l);
 
@@ -136,6 +153,15 @@ void cond_wait(struct cond *c, struct mutex *m) REQUIRES(m);
  */
 bool cond_wait_until(struct cond *c, struct mutex *m, uint64_t deadline_ns)
 	REQUIRES(m);
+
+/**
+ * cond_wait_while() - Wait as long as @wait says so, asked now and then
+ *
+ * Return: true when woken, spuriously, or to be asked again; false once @wait
+ * said no.
+ */
+bool cond_wait_while(struct cond *c, struct mutex *m, lock_wait_fn wait,
+		     void *arg) REQUIRES(m);
 
 /** clock_ns() - CLOCK_MONOTONIC in nanoseconds */
 uint64_t clock_ns(void);

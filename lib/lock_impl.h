@@ -16,7 +16,15 @@
 
 #define NS_PER_S 1000000000
 
+#define SLICE_NS 100000000 /* of a wait that may turn out to be in vain */
+
 #ifdef SOFTVFIO_SCHED
+
+/* A wait without end is what the scheduler is to see. */
+static inline uint64_t impl_slice(void)
+{
+	return 0;
+}
 
 void impl_lock(struct mutex *m);
 bool impl_trylock(struct mutex *m);
@@ -117,51 +125,67 @@ static inline uint64_t impl_clock(void)
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+static inline uint64_t impl_slice(void)
+{
+	return impl_clock() + SLICE_NS;
+}
+
+/*
+ * ThreadSanitizer knows the calls that wait by the clock of the day only: then
+ * a wait is as much too long or too short as that clock is set meanwhile.
+ */
 #if defined(__SANITIZE_THREAD__)
-#define IMPL_POLLS 1
+#define IMPL_REALTIME 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define IMPL_POLLS 1
+#define IMPL_REALTIME 1
 #endif
 #endif
 
-/* ThreadSanitizer does not know the calls that wait by the monotonic clock. */
-#ifdef IMPL_POLLS
-#define IMPL_WAIT(try, wait, deadline_ns)                                      \
-	do {                                                                   \
-		if ((try) == 0)                                                \
-			return true;                                           \
-		sched_yield();                                                 \
-	} while (impl_clock() <= (deadline_ns));                               \
-	return false
+#ifdef IMPL_REALTIME
+#define IMPL_UNTIL(timed, clocked, lock, ts) timed(lock, ts)
 #else
-#define IMPL_WAIT(try, wait, deadline_ns)                                      \
-	struct timespec ts = {                                                 \
-		.tv_sec = (time_t)((deadline_ns) / NS_PER_S),                  \
-		.tv_nsec = (long)((deadline_ns) % NS_PER_S),                   \
-	};                                                                     \
-	return (wait) == 0
+#define IMPL_UNTIL(timed, clocked, lock, ts) clocked(lock, CLOCK_MONOTONIC, ts)
 #endif
+
+static inline struct timespec impl_until(uint64_t deadline_ns)
+{
+#ifdef IMPL_REALTIME
+	uint64_t now = impl_clock();
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	deadline_ns = (deadline_ns > now ? deadline_ns - now : 0) +
+		      (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+#endif
+	return (struct timespec){
+		.tv_sec = (time_t)(deadline_ns / NS_PER_S),
+		.tv_nsec = (long)(deadline_ns % NS_PER_S),
+	};
+}
 
 static inline bool impl_lock_until(struct mutex *m, uint64_t deadline_ns)
 {
-	IMPL_WAIT(pthread_mutex_trylock(&m->m),
-		  pthread_mutex_clocklock(&m->m, CLOCK_MONOTONIC, &ts),
-		  deadline_ns);
+	struct timespec ts = impl_until(deadline_ns);
+
+	return IMPL_UNTIL(pthread_mutex_timedlock, pthread_mutex_clocklock,
+			  &m->m, &ts) == 0;
 }
 
 static inline bool impl_read_until(struct rwlock *l, uint64_t deadline_ns)
 {
-	IMPL_WAIT(pthread_rwlock_tryrdlock(&l->l),
-		  pthread_rwlock_clockrdlock(&l->l, CLOCK_MONOTONIC, &ts),
-		  deadline_ns);
+	struct timespec ts = impl_until(deadline_ns);
+
+	return IMPL_UNTIL(pthread_rwlock_timedrdlock,
+			  pthread_rwlock_clockrdlock, &l->l, &ts) == 0;
 }
 
 static inline bool impl_write_until(struct rwlock *l, uint64_t deadline_ns)
 {
-	IMPL_WAIT(pthread_rwlock_trywrlock(&l->l),
-		  pthread_rwlock_clockwrlock(&l->l, CLOCK_MONOTONIC, &ts),
-		  deadline_ns);
+	struct timespec ts = impl_until(deadline_ns);
+
+	return IMPL_UNTIL(pthread_rwlock_timedwrlock,
+			  pthread_rwlock_clockwrlock, &l->l, &ts) == 0;
 }
 
 #endif

@@ -29,22 +29,23 @@ MUTANTS = [
        "	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)\n		return;\n"
        "	sched_point(\"extended\");\n	if (is_all_known(bar))\n")]),
     ("closed without the lock", "core/device.c", "gate",
-     [("	rwlock_write(&dev->memory_lock);\n	device_gate_close(dev);\n"
-       "	rwlock_unwrite(&dev->memory_lock);",
+     [("	if (!memory_write(dev))\n		return;\n"
+       "	device_gate_close(dev);\n	rwlock_unwrite(&dev->memory_lock);",
        "	device_gate_close(dev);")]),
     ("opened without the lock", "core/device.c", "gate-reset",
-     [("	rwlock_write(&dev->memory_lock);\n	device_gate_update(dev);\n"
-       "	rwlock_unwrite(&dev->memory_lock);",
+     [("	if (!memory_write(dev))\n		return;\n"
+       "	device_gate_update(dev);\n	rwlock_unwrite(&dev->memory_lock);",
        "	device_gate_update(dev);")]),
     ("not looked at again once settled", "core/device.c", "gate-reset",
      [("	struct sv_dev *dev = opaque;\n\n	gate_update(dev);\n"
        "	if (config_memory_enabled",
        "	struct sv_dev *dev = opaque;\n\n	if (config_memory_enabled")]),
     ("an access is not waited for", "core/device.c", "gate",
-     [("	mutex_lock(&dev->access);\n	mutex_unlock(&dev->access);\n", "")]),
+     [("	if (access_lock(dev))\n		mutex_unlock(&dev->access);\n", "")]),
     # Faults and accesses
     ("a fault does not wait for a reset", "core/region.c", "reset",
-     [("	rwlock_read(&dev->memory_lock);\n	bool open = dev->gate_open;\n\n"
+     [("	if (!memory_read(dev))\n		return false;\n"
+       "	bool open = dev->gate_open;\n\n"
        "	rwlock_unread(&dev->memory_lock);\n",
        "	bool open = dev->gate_open;\n\n")]),
     ("an access asks before it locks: sleep", "core/region.c", "low-power",
@@ -52,13 +53,13 @@ MUTANTS = [
     ("an access asks before it locks: close", "core/region.c", "close",
      [("mapped ? device_gate_open(dev) :", "mapped ? true :")]),
     ("a transfer looks before it locks", "core/region.c", "gate",
-     [("	rwlock_read(&dev->memory_lock);\n	if (mapped ? dev->gate_open : "
-       "bar_decodes(dev, bar))",
+     [("	if (!memory_read(dev))\n		return no_answer(write, val);\n"
+       "	if (mapped ? dev->gate_open : bar_decodes(dev, bar))",
        "	bool on = mapped ? dev->gate_open : bar_decodes(dev, bar);\n"
        "	rwlock_read(&dev->memory_lock);\n	if (on)")]),
     ("a sleeper is looked at without its lock", "core/region.c", "wake",
-     [("	mutex_lock(&dev->model);\n	if (dev->wakeup_fd >= 0) {",
-       "	bool asleep = dev->wakeup_fd >= 0;\n"
+     [("|| !model_lock(dev))\n		return;\n	if (dev->wakeup_fd >= 0) {",
+       ")\n		return;\n	bool asleep = dev->wakeup_fd >= 0;\n"
        "	mutex_lock(&dev->model);\n	if (asleep) {")]),
     # Reset, close
     ("a reset opens what was closed", "core/device.c", "low-power",
@@ -69,6 +70,12 @@ MUTANTS = [
     ("a thread is woken without its lock", "core/devthread.c", "close",
      [("	mutex_lock(&t->lock);\n	cond_signal(&t->wake);\n"
        "	mutex_unlock(&t->lock);", "	cond_signal(&t->wake);")]),
+    ("a job does not kick the thread", "core/devthread.c", "reset",
+     [("	atomic_store(&t->kicked, true);\n	cond_signal(&t->wake);",
+       "	cond_signal(&t->wake);")]),
+    ("a thread ends before it has said so", "core/devthread.c", "close",
+     [("	while (t->alive && waits)\n", "	while (false)\n"),
+      ("	thread_join(&t->thread);\n", "")]),
     ("writers do not wait for each other", "core/config_access.c", "writers",
      [("	while (c->writing)\n", "	while (false)\n")]),
     # Hot reset
@@ -87,9 +94,8 @@ MUTANTS = [
     ("an ioeventfd writes whatever decode is", "core/region.c", "ioeventfd",
      [("done < len && bar_decodes(dev, bar);) {", "done < len;) {")]),
     ("a removed ioeventfd is not waited for", "core/ioeventfd.c", "ioeventfd",
-     [("	mutex_lock(&dev->model);\n	mutex_lock(&dev->ioeventfds.lock);",
-       "	mutex_lock(&dev->ioeventfds.lock);"),
-      ("	mutex_unlock(&dev->model);\n	if (there)", "	if (there)")]),
+     [("	bool stands = model_lock(dev);\n\n", "	bool stands = true;\n\n"),
+      ("	if (stands)\n		mutex_unlock(&dev->model);\n", "")]),
     ("a signal does not kick the device", "core/ioeventfd.c", "ioeventfd",
      [("	TAILQ_INSERT_TAIL(&dev->ioeventfds.pending, e, due);\n	return true;",
        "	TAILQ_INSERT_TAIL(&dev->ioeventfds.pending, e, due);\n"
@@ -142,7 +148,7 @@ MUTANTS = [
      [("w->epfd, fd, EPOLLIN | EPOLLET,",
        "w->epfd, fd, EPOLLIN | EPOLLONESHOT,")]),
     ("a removal does not close the gate", "core/unplug.c", "unplug",
-     [("	device_gate_update(dev);\n", "")]),
+     [("		device_gate_update(dev);\n", "")]),
     # DMA
     ("a peer's model is waited for", "core/region.c", "peers",
      [("	if (!mutex_lock_until(&dev->model, deadline))\n		return r;",
