@@ -63,9 +63,15 @@ static const char *print_mappings(const json_t *mappings, const char *comma)
 
 static void print_users(const json_t *device)
 {
+	const json_t *stuck = json_object_get(device, "stuck");
+	char field[FIELD_MAX];
 	const char *comma = print_open(json_object_get(device, "open"), "");
 
 	comma = print_mappings(json_object_get(device, "mappings"), comma);
+	if (json_string_length(stuck)) {
+		printf("%s%s", comma, text_field(device, "stuck", field));
+		comma = ", ";
+	}
 	puts(*comma ? "" : "-");
 }
 

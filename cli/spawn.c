@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,8 +51,8 @@ static void default_signals(void)
 
 static _Noreturn void be_daemon(const struct instance *in,
 				const struct conf *devices,
-				const struct spawn_options *opts, int ready,
-				int lifeline)
+				const struct spawn_options *opts, pid_t parent,
+				int ready, int lifeline)
 {
 	const struct daemon_conf conf = {
 		.dir = in->dir,
@@ -63,6 +64,10 @@ static _Noreturn void be_daemon(const struct instance *in,
 		.verbose = opts->verbose,
 	};
 
+	/* while it starts: a device may take for ever to begin */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE);
 	setsid();
 	let_go_of_stdio();
 	default_signals();
@@ -89,6 +94,8 @@ int spawn_daemon(const struct instance *in, const struct conf *devices,
 	int lifeline[2] = {-1, -1};
 	int r = 0;
 
+	pid_t self = getpid();
+
 	fflush(NULL);
 	if (pipe2(ready, O_CLOEXEC) || pipe2(lifeline, O_CLOEXEC)) {
 		r = -errno;
@@ -102,7 +109,7 @@ int spawn_daemon(const struct instance *in, const struct conf *devices,
 	if (!ret->pid) {
 		close(ready[0]);
 		close(lifeline[1]);
-		be_daemon(in, devices, opts, ready[1], lifeline[0]);
+		be_daemon(in, devices, opts, self, ready[1], lifeline[0]);
 	}
 	close(ready[1]);
 	close(lifeline[0]);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "core/share.h"
 #include "daemon/conf.h"
 #include "daemon/daemon.h"
+#include "daemon/watchdog.h"
 #include "front/server.h"
 #include "front/show.h"
 #include "front/tree.h"
@@ -32,12 +34,43 @@ struct daemon {
 	struct tree *tree;
 	struct journal *journal;
 	struct server *server;
+	struct watchdog *watchdog;
 	struct device_option *options[CONF_DEVICES_MAX];
 	char door[256];
 };
 
+static bool any_stuck(const struct machine *m)
+{
+	for (size_t i = 0; i < m->n_devs; i++)
+		if (device_stuck(m->dev[i].dev))
+			return true;
+	return false;
+}
+
+/* False: threads are left that do not end. */
+static bool daemon_stop(struct daemon *d)
+{
+	if (!d->watchdog)
+		return true;
+	if (!watchdog_end(d->watchdog))
+		return false;
+	server_stop(d->server);
+	return !any_stuck(d->machine);
+}
+
+/* Nothing that such a thread may use is freed. */
+static _Noreturn void daemon_leave(struct daemon *d)
+{
+	tree_free(d->tree);
+	unlink(d->door);
+	_exit(EXIT_FAILURE);
+}
+
 static void daemon_down(struct daemon *d, size_t n_devs)
 {
+	if (!daemon_stop(d))
+		daemon_leave(d);
+	d->watchdog = watchdog_free(d->watchdog);
 	d->server = server_free(d->server);
 	d->machine = machine_free(d->machine);
 	d->journal = journal_free(d->journal);
@@ -157,6 +190,8 @@ static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 	r = server_new(&sc, d->door, &d->server);
 	if (r < 0)
 		log_err("%s: %s", d->door, strerror(-r));
+	if (r == 0)
+		r = watchdog_new(d->server, &d->watchdog);
 	return r;
 }
 
@@ -262,6 +297,7 @@ int daemon_run(const struct daemon_conf *conf)
 		r = mem_guard_init(); /* asks first, so it comes last */
 	if (r == 0)
 		r = daemon_up(&d, conf);
+	prctl(PR_SET_PDEATHSIG, 0); /* from now on the lifeline tells */
 	if (r == 0 && write(conf->ready_fd, "", 1) != 1)
 		r = -EPIPE;
 	close(conf->ready_fd);

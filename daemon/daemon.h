@@ -39,7 +39,8 @@ struct daemon_conf {
  * Owns both descriptors from here on. On return everything made in @dir is
  * gone again.
  *
- * Context: a process with one thread and its own session; SIGPIPE ignored.
+ * Context: a process with one thread and its own session; SIGPIPE ignored. A
+ * signal that it is to get when its parent ends, it gets until it is ready.
  * Return: 0 after the hang-up; a negative errno when it could not start, the
  * reason logged.
  */

@@ -117,12 +117,15 @@ static json_t *ls_device(const struct machine_dev *md)
 	snprintf(id, sizeof(id), "%04x:%04x", shape->vendor, shape->device);
 	snprintf(class_code, sizeof(class_code), "%06x",
 		 shape->class_code & 0xffffff);
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:[], s:o, s:o}",
+	char stuck[64];
+
+	device_stuck_text(md->dev, stuck, sizeof(stuck));
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:[], s:o, s:o}",
 			 "bdf", md->dev->name, "model", md->dev->ops->name,
 			 "id", id, "class", class_code, "group",
 			 (int)md->group->id, "driver", ls_driver(md->dev),
-			 "open", "mappings", ls_mappings(md->dev), "stats",
-			 ls_stats(md->dev));
+			 "stuck", stuck, "open", "mappings",
+			 ls_mappings(md->dev), "stats", ls_stats(md->dev));
 }
 
 static json_t *ls_container(const struct file *f, struct container *c)

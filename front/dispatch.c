@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "front/dispatch.h"
+#include "front/stuck.h"
 #include "front/tree.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
@@ -229,6 +230,8 @@ static int64_t op_fault(struct request *req)
 	req->call = "fault";
 	int r = bar_by_name(req, &dev, &bar);
 
+	if (r == 0)
+		r = queue_enter(req, dev);
 	return r < 0 ? r : device_fault(dev, bar, req->hdr.arg[0]);
 }
 
@@ -242,6 +245,8 @@ static int64_t op_access(struct request *req)
 	req->call = "load or store";
 	int r = bar_by_name(req, &dev, &bar);
 
+	if (r == 0)
+		r = queue_enter(req, dev);
 	if (r == 0)
 		r = device_access(dev, bar, arg[0], (unsigned int)arg[1],
 				  arg[2], &val);
@@ -285,7 +290,12 @@ int64_t dispatch(struct request *req)
 	if (row->on_door != (req->file->ops == &door_ops))
 		return refuse(EBADF, "operation %u is not for %s", req->hdr.op,
 			      req->file->what);
-	return row->fn(req);
+
+	int r = req->file->ops == &device_ops
+			? queue_enter(req, req->file->object)
+			: 0;
+
+	return r < 0 ? r : row->fn(req);
 }
 
 const struct file_ops door_ops = {0};

@@ -10,6 +10,7 @@
 #include "front/discard.h"
 #include "front/request.h"
 #include "front/server.h"
+#include "lib/cleanup.h"
 #include "lib/evfd.h"
 #include "lib/proc.h"
 #include "lib/refuse.h"
@@ -560,6 +561,14 @@ static int send_reply(struct request *req, struct sv_reply *reply,
 	req->fd_out = req->channel_fd = -1;
 	close_reply(req);
 	return r;
+}
+
+void req_forget(struct request *req)
+{
+	closep(&req->fd_out);
+	closep(&req->channel_fd);
+	req->fd_out = req->channel_fd = -1;
+	close_reply(req);
 }
 
 int req_reply(struct request *req, int64_t result)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -24,12 +25,16 @@
 
 struct channel;
 struct file;
+struct queue;
 struct server;
 
 struct request {
 	struct server *server;
 	struct file *file; /* what it was sent on */
-	pid_t owner;	  /* who opened that, and answers for what it carries */
+	pid_t owner; /* who opened that, and answers for what it carries */
+	struct queue *queue; /* which it has entered (front/stuck.h), or NULL */
+	STAILQ_ENTRY(request) parked; /* in that */
+	struct request *spare;	      /* for the thread, while it is parked */
 	const char *call; /* what it asks, for the journal; static */
 
 	struct sv_request hdr;
@@ -116,6 +121,9 @@ void req_finish(struct request *req);
  * that somebody may wait for ever.
  */
 int req_reply(struct request *req, int64_t result);
+
+/** req_forget() - Instead of req_reply(): somebody else has answered */
+void req_forget(struct request *req);
 
 /** req_copy_in() - copy_from_user(); 0, -EFAULT or -ERESTART */
 int req_copy_in(struct request *req, uint64_t addr, void *buf, size_t len);

@@ -30,6 +30,7 @@
 #include "front/discard.h"
 #include "front/dispatch.h"
 #include "front/server_impl.h"
+#include "front/stuck.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "lib/refuse.h"
@@ -52,7 +53,7 @@ int server_arm(struct server *s, int op, int fd, uint64_t tag)
 	return epoll_ctl(s->epfd, op, fd, &ev) < 0 ? -errno : 0;
 }
 
-static void file_served(struct file *f)
+void file_served(struct file *f)
 {
 	mutex_lock(&f->lock);
 	f->serving = false;
@@ -225,21 +226,25 @@ static void server_reply(struct server *s, struct request *req, int64_t result)
 	channel_put(req->made);
 }
 
-static void NO_TSA server_answer(struct server *s, struct request *req,
-				 struct file *f)
+static void server_not_ours(struct server *s, struct request *req)
 {
-	req->file = f;
-	lock_assert_none_held("request");
-	server_serves(f);
+	char unused[REFUSAL_MAX];
 
-	sched_point("serve");
-	int64_t result = dispatch(req);
+	refusal_take(unused);
+	req_finish(req);
+	req_forget(req);
+	if (req->made)
+		channel_drop(&s->channels, req->made);
+	channel_put(req->channel);
+	channel_put(req->made);
+}
 
-	sched_point("served");
+static void NO_TSA server_answer(struct server *s, struct request *req,
+				 struct file *f, int64_t result)
+{
 	note_refusal(s, req->cred.pid, req->call, result);
 	req_finish(req);
 	file_served(f);
-	server_serves(NULL);
 	server_work_done(f->lane);
 
 	bool handover = req->fd_out >= 0;
@@ -267,12 +272,54 @@ static void note_crowd(struct server *s, const struct file *f)
 				       2));
 }
 
-static void server_serve(struct server *s, struct request *req, struct file *f)
+static int64_t server_dispatch(struct server_thread *t, struct file *f)
 {
-	req->server = s;
-	req->owner = f->pid;
+	t->req->file = f;
+	lock_assert_none_held("request");
+	server_serves(f);
+	thread_serves(t, f);
+	sched_point("serve");
+	int64_t result = dispatch(t->req);
 
-	int r = file_receive(s, req, f);
+	sched_point("served");
+	server_serves(NULL);
+	return result;
+}
+
+/* Returns the next one to serve, if any, with a reference. */
+static struct file *server_serve_one(struct server_thread *t, struct file *f)
+{
+	int64_t result = server_dispatch(t, f);
+	bool ours = thread_served(t);
+
+	if (result == REQ_PARKED)
+		return queue_park(t, f);
+	if (ours)
+		server_answer(t->server, t->req, f, result);
+	else
+		server_not_ours(t->server, t->req);
+	return queue_next(t);
+}
+
+static void server_serve_all(struct server_thread *t, struct file *f)
+{
+	f = server_serve_one(t, f);
+	while (f) {
+		struct file *next = server_serve_one(t, f);
+
+		server_put(f);
+		f = next;
+	}
+}
+
+static void server_serve(struct server_thread *t, struct file *f)
+{
+	struct server *s = t->server;
+
+	t->req->server = s;
+	t->req->owner = f->pid;
+
+	int r = file_receive(s, t->req, f);
 
 	if (r == -EBADMSG)
 		note_crowd(s, f);
@@ -280,7 +327,7 @@ static void server_serve(struct server *s, struct request *req, struct file *f)
 	bool door = f->ops == &door_ops;
 
 	if (r == 1)
-		server_answer(s, req, f);
+		server_serve_all(t, f);
 	else if (door && r != -EAGAIN) /* whoever sent it waits here */
 		server_remove(s, f);
 	else if (r != 0)
@@ -367,9 +414,9 @@ static void server_channel_event(struct server *s, uint64_t serial,
 	channel_put(c);
 }
 
-static void server_event(struct server *s, struct request *req,
-			 const struct epoll_event *ev)
+static void server_event(struct server_thread *t, const struct epoll_event *ev)
 {
+	struct server *s = t->server;
 	uint64_t tag = ev->data.u64;
 
 	if (tag == TAG_DOOR) {
@@ -385,12 +432,10 @@ static void server_event(struct server *s, struct request *req,
 		struct file *f = server_find(s, tag);
 
 		if (f)
-			server_serve(s, req, f);
+			server_serve(t, f);
 		server_put(f);
 	}
 }
-
-static int server_add_thread(struct server *s);
 
 /* Whoever has something to do sees to it that somebody else is waiting. */
 static void *server_main(void *arg)
@@ -405,8 +450,8 @@ static void *server_main(void *arg)
 		if (ev.data.u64 == TAG_STOP)
 			break;
 		if (atomic_fetch_sub(&s->n_idle, 1) == 1)
-			server_add_thread(s);
-		server_event(s, t->req, &ev);
+			server_add_thread(s, SERVER_THREADS);
+		server_event(t, &ev);
 		atomic_fetch_add(&s->n_idle, 1);
 	}
 	return NULL;
@@ -414,10 +459,8 @@ static void *server_main(void *arg)
 
 static int thread_new(struct server *s, struct server_thread *t)
 {
-	*t = (struct server_thread){
-		.server = s,
-		.req = calloc(1, sizeof(*t->req)),
-	};
+	t->server = s;
+	t->req = calloc(1, sizeof(*t->req));
 	int r = t->req ? thread_start(&t->thread, "front", server_main, t)
 		       : -ENOMEM;
 
@@ -426,12 +469,12 @@ static int thread_new(struct server *s, struct server_thread *t)
 	return r;
 }
 
-static int server_add_thread(struct server *s)
+int server_add_thread(struct server *s, unsigned int max)
 {
 	int r = -EAGAIN;
 
 	mutex_lock(&s->threads_lock);
-	if (s->n_threads < SERVER_THREADS && !s->stopping) {
+	if (s->n_threads < max && !s->stopping) {
 		atomic_fetch_add(&s->n_idle, 1);
 		r = thread_new(s, &s->thread[s->n_threads]);
 		if (r == 0)
@@ -454,6 +497,7 @@ static void server_end_threads(struct server *s)
 		thread_join(&s->thread[i].thread);
 		free(s->thread[i].req);
 	}
+	s->n_threads = 0;
 }
 
 static int door_listen(const char *path)
@@ -539,9 +583,9 @@ static int server_make_lanes(struct server *s)
 /* One to serve the first program, one to be there meanwhile. */
 static int server_start(struct server *s)
 {
-	int r = server_add_thread(s);
+	int r = server_add_thread(s, SERVER_THREADS);
 
-	return r < 0 ? r : server_add_thread(s);
+	return r < 0 ? r : server_add_thread(s, SERVER_THREADS);
 }
 
 int server_new(const struct server_conf *conf, const char *door,
@@ -558,11 +602,15 @@ int server_new(const struct server_conf *conf, const char *door,
 	rwlock_init(&s->handover, RANK_HANDOVER, "handover");
 	mutex_init(&s->looking, RANK_LEAF, "looking");
 	mutex_init(&s->threads_lock, RANK_LEAF, "threads");
+	for (size_t i = 0; i < ARRAY_SIZE(s->thread); i++)
+		mutex_init(&s->thread[i].lock, RANK_ANSWER, "answer");
 	mutex_init(&s->table_lock, RANK_LEAF, "table");
 	channels_init(&s->channels);
 
 	int r = server_make_lanes(s);
 
+	if (r == 0)
+		r = queues_init(s);
 	if (r == 0)
 		r = server_open_fds(s, door);
 	if (r == 0)
@@ -575,12 +623,18 @@ int server_new(const struct server_conf *conf, const char *door,
 	return 0;
 }
 
+void server_stop(struct server *s)
+{
+	server_end_threads(s);
+	queues_done(s);
+	server_release_all(s);
+}
+
 struct server *server_free(struct server *s)
 {
 	if (!s)
 		return NULL;
-	server_end_threads(s);
-	server_release_all(s);
+	server_stop(s);
 	channels_done(&s->channels);
 
 	const int fds[] = {s->epfd, s->hangups, s->stop_fd, s->door,
@@ -596,6 +650,8 @@ struct server *server_free(struct server *s)
 		mutex_done(&s->lane[i].release);
 	}
 	free(s->lane);
+	for (size_t i = 0; i < ARRAY_SIZE(s->thread); i++)
+		mutex_done(&s->thread[i].lock);
 	mutex_done(&s->looking);
 	rwlock_done(&s->handover);
 	free(s);

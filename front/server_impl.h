@@ -24,6 +24,11 @@ struct server_thread {
 	struct thread thread;
 	struct server *server;
 	struct request *req; /* its own, from one event to the next */
+
+	struct mutex lock; /* the fields below, and @req while @file */
+	pthread_t id;
+	struct file *file; /* whose request it serves, or NULL */
+	bool answered;	   /* by the watchdog */
 };
 
 /**
@@ -36,6 +41,15 @@ struct lane {
 	struct cond work_done;	   /* with it: a request was served */
 	atomic_int n_settling;	   /* who may wait for that; set with it */
 	atomic_bool again;	   /* one has hung up since somebody looked */
+};
+
+/** struct queue - Requests about one device that wait for a thread to serve */
+struct queue {
+	const struct sv_dev *dev; /* immutable */
+	atomic_uint n_inside;	  /* threads that serve it, or look */
+	atomic_bool any;	  /* of the next, which are parked */
+	struct mutex lock;
+	STAILQ_HEAD(, request) parked;
 };
 
 struct server {
@@ -51,8 +65,10 @@ struct server {
 	struct mutex looking;	/* one at a time asks for hang-ups */
 	struct lane *lane;	/* immutable: no group's, then each one's */
 	size_t n_lanes;
+	struct queue *queue; /* immutable: one for each device */
+	size_t n_queues;
 	struct mutex threads_lock; /* the three below */
-	struct server_thread thread[SERVER_THREADS];
+	struct server_thread thread[SERVER_THREADS_MAX];
 	unsigned int n_threads;
 	bool stopping;
 
@@ -69,6 +85,15 @@ struct server {
 /** server_arm() - Have one thread told when there is something to take. Adding
  * may fail: 0 or -errno */
 int server_arm(struct server *s, int op, int fd, uint64_t tag);
+
+/** server_add_thread() - One more, up to @max: 0 or -errno */
+int server_add_thread(struct server *s, unsigned int max);
+
+/** file_get() - One more reference */
+struct file *file_get(struct file *f);
+
+/** file_served() - Its request has been: the next may be taken, or its end */
+void file_served(struct file *f);
 
 /** server_serial() - A number that this server has not used yet */
 uint64_t server_serial(struct server *s);

@@ -25,11 +25,21 @@ def add(text, behind, line):
     return text.replace(behind, behind + line)
 
 
-page = pathlib.Path(sys.argv[1]).read_text()
-table = pathlib.Path(sys.argv[2]).read_text()
-output = pathlib.Path(sys.argv[3])
-for file in FILES:
-    (output / file).write_text(code(page, file))
-table = add(table, '#include "dev/nvme/nvme.h"\n', '#include "dice.h"\n')
-table = add(table, "\t&nvme_ops,\n", "\t&dice_ops,\n")
-(output / "conf_dice.c").write_text(table)
+def add_model(table, name):
+    """The table of models, as daemon/conf.c has it, with one more."""
+    table = add(table, '#include "dev/nvme/nvme.h"\n',
+                f'#include "{name}.h"\n')
+    return add(table, "\t&nvme_ops,\n", f"\t&{name}_ops,\n")
+
+
+def main():
+    page = pathlib.Path(sys.argv[1]).read_text()
+    table = pathlib.Path(sys.argv[2]).read_text()
+    output = pathlib.Path(sys.argv[3])
+    for file in FILES:
+        (output / file).write_text(code(page, file))
+    (output / "conf_dice.c").write_text(add_model(table, "dice"))
+
+
+if __name__ == "__main__":
+    main()

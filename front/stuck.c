@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Serving although a model does not return: front/stuck.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+
+#include "front/dispatch.h"
+#include "front/server_impl.h"
+#include "front/stuck.h"
+#include "lib/sched.h"
+
+/* --- no more than some threads for one device --- */
+
+static struct queue *find_queue(const struct server *s,
+				const struct sv_dev *dev)
+{
+	size_t i = 0;
+
+	while (s->queue[i].dev != dev)
+		i++;
+	return &s->queue[i];
+}
+
+int queue_enter(struct request *req, const struct sv_dev *dev)
+{
+	if (req->queue)
+		return 0;
+	req->queue = find_queue(req->server, dev);
+	if (atomic_fetch_add(&req->queue->n_inside, 1) < DEVICE_THREADS)
+		return 0;
+
+	/* without memory for another request it waits with a thread */
+	req->spare = calloc(1, sizeof(*req));
+	return req->spare ? REQ_PARKED : 0;
+}
+
+static struct request *take_parked(struct queue *q)
+{
+	mutex_lock(&q->lock);
+	struct request *req = STAILQ_FIRST(&q->parked);
+
+	if (req)
+		STAILQ_REMOVE_HEAD(&q->parked, parked);
+	atomic_store(&q->any, !STAILQ_EMPTY(&q->parked));
+	mutex_unlock(&q->lock);
+	return req;
+}
+
+/*
+ * Leave, and see whether there is one to be let in: who parks one and who
+ * leaves both look after what they have done, so one of them sees it.
+ */
+static struct file *leave(struct server_thread *t, struct queue *q)
+{
+	while (atomic_fetch_sub(&q->n_inside, 1) <= DEVICE_THREADS &&
+	       atomic_load(&q->any)) {
+		if (atomic_fetch_add(&q->n_inside, 1) >= DEVICE_THREADS)
+			continue;
+
+		struct request *req = take_parked(q);
+
+		if (!req)
+			continue;
+		free(t->req);
+		t->req = req;
+		return req->file;
+	}
+	return NULL;
+}
+
+struct file *queue_park(struct server_thread *t, struct file *f)
+{
+	struct request *req = t->req;
+	struct queue *q = req->queue;
+
+	t->req = req->spare;
+	req->spare = NULL;
+	req->file = file_get(f);
+	mutex_lock(&q->lock);
+	STAILQ_INSERT_TAIL(&q->parked, req, parked);
+	atomic_store(&q->any, true);
+	mutex_unlock(&q->lock);
+	return leave(t, q);
+}
+
+struct file *queue_next(struct server_thread *t)
+{
+	struct queue *q = t->req->queue;
+
+	t->req->queue = NULL;
+	return q ? leave(t, q) : NULL;
+}
+
+int queues_init(struct server *s)
+{
+	const struct machine *m = s->conf.machine;
+
+	s->queue = calloc(m->n_devs + 1, sizeof(*s->queue));
+	if (!s->queue)
+		return -ENOMEM;
+	s->n_queues = m->n_devs;
+	for (size_t i = 0; i < s->n_queues; i++) {
+		s->queue[i].dev = m->dev[i].dev;
+		mutex_init(&s->queue[i].lock, RANK_LEAF, "queue");
+		STAILQ_INIT(&s->queue[i].parked);
+	}
+	return 0;
+}
+
+static void queue_drop(struct queue *q)
+{
+	struct request *req;
+
+	while ((req = take_parked(q))) {
+		req_drop(req);
+		server_put(req->file);
+		free(req);
+	}
+}
+
+void queues_done(struct server *s)
+{
+	for (size_t i = 0; i < s->n_queues; i++) {
+		queue_drop(&s->queue[i]);
+		mutex_done(&s->queue[i].lock);
+	}
+	free(s->queue);
+	s->queue = NULL;
+	s->n_queues = 0;
+}
+
+/* --- an answer on behalf of a model --- */
+
+void thread_serves(struct server_thread *t, struct file *f)
+{
+	mutex_lock(&t->lock);
+	t->id = pthread_self();
+	t->file = f;
+	t->answered = false;
+	mutex_unlock(&t->lock);
+}
+
+bool thread_served(struct server_thread *t)
+{
+	mutex_lock(&t->lock);
+	t->file = NULL;
+	bool answered = t->answered;
+
+	mutex_unlock(&t->lock);
+	return !answered;
+}
+
+/* Of a region of a device: how much of it is read or written. */
+static int64_t region_count(const struct request *req, uint64_t count)
+{
+	const struct sv_dev *dev = req->file->object;
+	uint64_t off = req->hdr.arg[0] & ((1ull << REGION_SHIFT) - 1);
+	struct device_region region;
+
+	if (device_region(dev, (uint32_t)(req->hdr.arg[0] >> REGION_SHIFT),
+			  &region) < 0 ||
+	    off >= region.size)
+		return -EIO;
+	if (count > region.size - off)
+		count = region.size - off;
+	return (int64_t)(count < SV_DATA_MAX ? count : SV_DATA_MAX);
+}
+
+/* A completion time-out. @ret_ones: how many bytes of data, all ones. */
+static int64_t late_answer(const struct request *req, size_t *ret_ones)
+{
+	const uint64_t *arg = req->hdr.arg;
+	bool region = req->file->ops == &device_ops;
+	int64_t r;
+
+	*ret_ones = 0;
+	switch (req->hdr.op) {
+	case SV_ACCESS:
+		*ret_ones = arg[2] ? 0 : sizeof(uint64_t);
+		return 0;
+	case SV_READ:
+		r = region ? region_count(req, arg[1]) : -EIO;
+		*ret_ones = r > 0 ? (size_t)r : 0;
+		return r;
+	case SV_WRITE:
+		return region && req->hdr.n_segs
+			       ? region_count(req, req->seg[0].want)
+			       : -EIO;
+	default:
+		return -EIO;
+	}
+}
+
+static void send_late(const struct request *req)
+{
+	static uint8_t ones[SV_DATA_MAX];
+	size_t len;
+	struct sv_reply reply = {
+		.magic = SV_MAGIC,
+		.kind = SV_DONE,
+		.seq = req->hdr.seq,
+		.result = late_answer(req, &len),
+	};
+	struct iovec iov[] = {{&reply, sizeof(reply)}, {ones, len}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+
+	memset(ones, 0xff, sizeof(ones));
+	if (sendmsg(req->reply, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+	    req->channel)
+		shutdown(req->channel->sock, SHUT_WR);
+}
+
+/* Returns the file that @t was serving, with a reference; NULL: none of @dev. */
+static struct file *answer_for(struct server_thread *t, struct sv_dev *dev)
+{
+	pthread_t id = atomic_load(&dev->callback.thread);
+	struct file *f = NULL;
+
+	mutex_lock(&t->lock);
+	if (t->file && !t->answered && pthread_equal(t->id, id) &&
+	    device_stuck(dev)) {
+		f = file_get(t->file);
+		t->answered = true;
+		file_served(f);
+		server_arm(t->server, EPOLL_CTL_MOD, f->sock, f->serial);
+		send_late(t->req);
+	}
+	mutex_unlock(&t->lock);
+	return f;
+}
+
+void server_stuck(struct server *s, struct sv_dev *dev)
+{
+	char text[64];
+
+	device_stuck_text(dev, text, sizeof(text));
+	journal_add(s->conf.journal, 0, dev->name, ETIMEDOUT, text);
+	for (unsigned int i = 0; i < SERVER_THREADS_MAX; i++) {
+		struct file *f = answer_for(&s->thread[i], dev);
+
+		if (f)
+			server_work_done(f->lane);
+		server_put(f);
+	}
+	server_make_room(s);
+}
+
+void server_unstuck(struct server *s)
+{
+	server_release_gone(s);
+}
+
+void server_make_room(struct server *s)
+{
+	for (int i = 0; i < SERVER_THREADS && !atomic_load(&s->n_idle); i++)
+		server_add_thread(s, SERVER_THREADS_MAX);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A model one callback of which does not return for as long as a file exists:
+ * what a mistake in a model looks like to everybody else. Register 0 of BAR 0
+ * reads as what was last written to it plus 1; BAR 2 is memory.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hang.h"
+
+#define LOOK_US 1000
+
+struct hang {
+	uint64_t val;
+	const char *in;
+	const char *file;
+};
+
+static void maybe(struct sv_dev *dev, const char *where)
+{
+	const struct hang *h = sv_state(dev);
+
+	while (h->in && !strcmp(h->in, where) && access(h->file, F_OK) == 0)
+		usleep(LOOK_US);
+}
+
+static int hang_init(struct sv_dev *dev)
+{
+	struct hang *h = sv_state(dev);
+
+	h->in = sv_option(dev, "in");
+	h->file = sv_option(dev, "file");
+	if (!h->in || !h->file) {
+		sv_error(dev, "in=CALLBACK and file=FILE are needed");
+		return -EINVAL;
+	}
+	maybe(dev, "init");
+	return 0;
+}
+
+static void hang_done(struct sv_dev *dev)
+{
+	maybe(dev, "done");
+}
+
+static void hang_reset(struct sv_dev *dev, enum sv_reset why)
+{
+	static const char *const names[] = {
+		[SV_RESET_OPEN] = "open",
+		[SV_RESET_FUNCTION] = "reset",
+		[SV_RESET_CLOSE] = "close",
+	};
+
+	maybe(dev, names[why]);
+	((struct hang *)sv_state(dev))->val = 0;
+}
+
+static uint64_t hang_read(struct sv_dev *dev, unsigned int bar, uint64_t off,
+			  unsigned int size)
+{
+	maybe(dev, "read");
+	return ((struct hang *)sv_state(dev))->val + 1;
+}
+
+static void hang_write(struct sv_dev *dev, unsigned int bar, uint64_t off,
+		       uint64_t val, unsigned int size)
+{
+	maybe(dev, "write");
+	((struct hang *)sv_state(dev))->val += val;
+	sv_kick(dev);
+}
+
+static bool hang_run(struct sv_dev *dev)
+{
+	maybe(dev, "run");
+	if (sv_mmio_begin(dev)) {
+		maybe(dev, "burst");
+		sv_mmio_end(dev);
+	}
+	return false;
+}
+
+static const struct sv_option hang_options[] = {
+	{"in", "CALLBACK  which does not return"},
+	{"file", "FILE  while this exists"},
+	{NULL, NULL},
+};
+
+const struct sv_dev_ops hang_ops = {
+	.name = "hang",
+	.summary = "one callback does not return while a file exists",
+	.options = hang_options,
+	.shape =
+		{
+			.vendor = 0x1234,
+			.device = 0x4a46,
+			.class_code = 0xff0000,
+			.bar =
+				{
+					[0] = {.size = 4096,
+					       .kind = SV_BAR_MEM32},
+					[2] = {.size = 4096,
+					       .kind = SV_BAR_MEM32,
+					       .access = SV_ACCESS_DIRECT},
+				},
+			.no_intx = true,
+		},
+	.state_size = sizeof(struct hang),
+	.init = hang_init,
+	.done = hang_done,
+	.reset = hang_reset,
+	.read = hang_read,
+	.write = hang_write,
+	.run = hang_run,
+};

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A model that does not return takes nobody along: not who uses another device,
+not softvfio's own commands, not the program that waits for it."""
+import json
+import os
+import pathlib
+import select
+import signal
+import subprocess
+
+import pytest
+
+import support
+
+HERE = support.BUILD / "tests" / "client"
+CALLBACKS = ("read", "write", "reset", "run", "open", "close", "burst")
+
+# What gets into each callback, and what comes out of it after the time-out.
+VICTIM = '''
+import time
+where, bdf = sys.argv[1:]
+def register(dev):
+    return ctypes.c_uint32.from_buffer(bars.setdefault(dev, dev.map_bar(0)))
+bars = {}
+def failing(fn):
+    try:
+        fn()
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    return "done"
+def say(*words):
+    print(*words, flush=True)
+if where == "open":
+    say("begins")
+    say(failing(lambda: Device(bdf)))
+    sys.exit()
+dev = Device(bdf)
+dev.command(2)
+say("begins")
+if where == "read":
+    say(hex(register(dev).value), hex(dev.read(0, 0, 8)))
+elif where == "write":
+    register(dev).value = 7
+    say(hex(register(dev).value), hex(dev.read(0, 0, 4)))
+    dev.write(0, 0, 1, 4)
+elif where == "reset":
+    say(failing(dev.reset))
+elif where == "close":
+    os.close(dev.fd)
+    say("closed")
+else:
+    register(dev).value = 7
+    say(hex(register(dev).value), failing(dev.reset))
+'''
+
+AFTER = {
+    "read": "0xffffffff 0xffffffffffffffff",
+    "write": "0xffffffff 0xffffffff",
+    "reset": "ENOTTY",
+    "run": "0xffffffff ENOTTY",
+    "burst": "0xffffffff ENOTTY",
+    "open": "EIO",
+    "close": "closed",
+}
+
+# Each kind of request, on a device that is well.
+OTHER = '''
+bdf = sys.argv[1]
+for i in range(2):
+    dev = Device(bdf)
+    dev.command(6)
+    buf = mmap.mmap(-1, 65536)
+    dev.map_dma(buf, 0x10000, 65536)
+    edu_dma(dev, 0x10000, 0x40000, 16, 1)
+    assert dev.unmap_dma(0x10000, 65536) == 65536
+    assert dev.region(0)[1] == 1 << 20
+    bar = dev.map_bar(0)
+    assert ctypes.c_uint32.from_buffer(bar, 0).value == 0x010000ed
+    dev.write(0, 4, 0x1234, 4)
+    assert dev.read(0, 4, 4) == ~0x1234 & 0xffffffff
+    dev.set_irqs(MSI, DATA_EVENTFD | TRIGGER, 0,
+                 struct.pack("=i", os.eventfd(0)))
+    dev.reset()
+    dev.command(0)
+    dev.command(2)
+    del bar
+    for fd in (dev.fd, dev.group, dev.container):
+        os.close(fd)
+print("well")
+'''
+
+
+class Hang:
+    """A daemon with a device for each callback, which hang, and one that is
+    well."""
+
+    def __init__(self, serve, user):
+        user.bin = HERE / "softvfio-hang"
+        self.user = user
+        self.file = user.dir / "hang"
+        self.bdf = {where: f"0000:{i + 1:02x}:00.0"
+                    for i, where in enumerate(CALLBACKS)}
+        self.daemon = serve(
+            *(f"hang,in={where},file={self.file},bdf={bdf}"
+              for where, bdf in self.bdf.items()), "edu,bdf=0000:20:00.0")
+
+    def hang(self):
+        self.file.touch()
+
+    def end(self):
+        self.file.unlink(missing_ok=True)
+
+    def popen(self, command):
+        return self.user.popen(
+            [self.user.bin, "run", "--instance", self.daemon.name, "--",
+             *command], stdout=subprocess.PIPE, text=True)
+
+    def devices(self):
+        status, out, err = self.user.softvfio(
+            "ls", "--instance", self.daemon.name, "--json")
+        assert status == 0, err
+        return {d["bdf"]: d for d in json.loads(out)["instances"][0]["devices"]}
+
+
+@pytest.fixture
+def hang(serve, me):
+    h = Hang(serve, me)
+    yield h
+    h.end()
+
+
+def start_all(hang, script):
+    """A program inside each callback, or waiting at its door."""
+    hang.hang()
+    victims = {}
+    for where, bdf in hang.bdf.items():
+        victims[where] = hang.popen(script(VICTIM, where, bdf))
+    for where, p in victims.items():
+        assert p.stdout.readline() == "begins\n", where
+    return victims
+
+
+def rest(p):
+    """What it still has to say, and how it ends; read as its first line was."""
+    pidfd = os.pidfd_open(p.pid)
+    if not select.select([pidfd], [], [], support.deadline(60))[0]:
+        p.kill()
+    os.close(pidfd)
+    return p.wait(), p.stdout.read()
+
+
+def stuck(hang):
+    devices = hang.devices()
+    return all(devices[bdf]["stuck"] for bdf in hang.bdf.values()) and devices
+
+
+def test_each_callback_hangs_alone(hang, script):
+    victims = start_all(hang, script)
+    # at once, and when the watchdog has seen it
+    for _ in range(2):
+        status, out, err = hang.daemon.run(*script(OTHER, "0000:20:00.0"))
+        assert (status, out) == (0, "well\n"), err
+        devices = support.wait_for(lambda: stuck(hang), "the watchdog", 30)
+    for where, bdf in hang.bdf.items():
+        name = where if where in ("read", "write") else \
+            "run" if where in ("run", "burst") else "reset"
+        assert devices[bdf]["stuck"].startswith(f"stuck in {name}() for "), \
+            where
+    assert devices["0000:20:00.0"]["stuck"] == ""
+    status, out, _ = hang.user.softvfio("ls", "--instance", hang.daemon.name)
+    assert status == 0 and "stuck in write() for " in out, out
+    status, out, _ = hang.user.softvfio("why", "--instance", hang.daemon.name)
+    assert status == 0 and "stuck in write() for " in out, out
+    for where, p in victims.items():
+        assert rest(p) == (0, AFTER[where] + "\n"), where
+    # what cannot be closed is not free, and what comes back is
+    for bdf in hang.bdf.values():
+        status, out, _ = hang.daemon.run(*script(
+            "try:\n    Device(sys.argv[1])\n"
+            "except OSError as e:\n    print(errno.errorcode[e.errno])", bdf))
+        assert out in ("EBUSY\n", "EIO\n"), out
+    hang.end()
+    support.wait_for(lambda: not any(d["stuck"] or d["open"]
+                                     for d in hang.devices().values()),
+                     "the models to be back", 30)
+    for bdf in hang.bdf.values():
+        status, out, err = hang.daemon.run(*script(
+            "d = Device(sys.argv[1])\nd.command(2)\nd.write(0, 0, 4, 4)\n"
+            "print(d.read(0, 0, 4))", bdf))
+        assert (status, out) == (0, "5\n"), err
+
+
+def test_many_waiters_of_one_device_leave_room(hang, script):
+    many = '''
+    import threading
+    dev = Device(sys.argv[1])
+    dev.command(2)
+    bar = dev.map_bar(0)
+    print("begins", flush=True)
+    def touch():
+        ctypes.c_uint32.from_buffer(bar, 0).value = 1
+    for i in range(40):
+        if os.fork() == 0:
+            touch()
+            os._exit(0)
+    for i in range(40):
+        os.wait()
+    print("all", flush=True)
+    '''
+    hang.hang()
+    programs = [hang.popen(script(many, hang.bdf[w])) for w in ("write",) * 1]
+    for p in programs:
+        assert p.stdout.readline() == "begins\n"
+    status, out, err = hang.daemon.run(*script(OTHER, "0000:20:00.0"))
+    assert (status, out) == (0, "well\n"), err
+    for p in programs:
+        assert rest(p) == (0, "all\n")
+
+
+STORE = '''
+dev = Device(sys.argv[1])
+dev.command(2)
+bar = dev.map_bar(0)
+print("begins", flush=True)
+ctypes.c_uint32.from_buffer(bar, 0).value = 1
+print("stored", flush=True)
+'''
+
+
+def of_private_run(user, devices, command):
+    args = [user.bin, "run"]
+    for d in devices:
+        args += ["-d", d]
+    return user.popen([*args, "--", *command], stdout=subprocess.PIPE,
+                      stderr=subprocess.PIPE, text=True,
+                      start_new_session=True)
+
+
+def session(sid):
+    """Who is left of a program's session, or a daemon that knows its name."""
+    alive = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if sid in stat.read_text():
+                alive.append(int(stat.parent.name))
+        except OSError:
+            pass
+    return alive
+
+
+@pytest.mark.parametrize("where", ["write", "close", "run", "done"])
+def test_run_ends_with_its_program(me, script, where):
+    me.bin = HERE / "softvfio-hang"
+    file = me.dir / f"hang-{where}"
+    file.touch()
+    source = '''
+    dev = Device("0000:01:00.0")
+    dev.command(2)
+    dev.write(0, 0, 1, 4)
+    sys.exit(3)
+    '''
+    p = of_private_run(me, [f"hang,in={where},file={file}"], script(source))
+    _, err = p.communicate(timeout=support.deadline(60))
+    assert p.returncode == 3, err
+    support.wait_for(lambda: not session(str(file)), "the daemon's end", 30)
+    file.unlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("where", ["write", "init"])
+def test_a_signal_ends_run(me, script, where, number):
+    me.bin = HERE / "softvfio-hang"
+    file = me.dir / "hang"
+    file.touch()
+    p = of_private_run(me, [f"hang,in={where},file={file}"],
+                       script("signal.signal(signal.SIGINT, signal.SIG_DFL)\n" +
+                              STORE, "0000:01:00.0"))
+    if where == "write":
+        assert p.stdout.readline() == "begins\n"
+    else:
+        support.wait_for(lambda: len(session(str(file))) > 1, "the daemon", 30)
+    os.kill(p.pid, number)
+    out, err = p.communicate(timeout=support.deadline(60))
+    assert p.returncode == -number and out == "", err
+    support.wait_for(lambda: not session(str(file)), "the daemon's end", 30)
+    file.unlink()
