@@ -17,7 +17,8 @@
 #define TIB (1ull << 40)
 
 static struct share_limit limits[SHARE_KINDS] = {
-	[SHARE_FDS] = {"descriptors", 1u << 20, 1u << 18, ENFILE, EMFILE},
+	[SHARE_FDS] = {"descriptors", 1u << 20, 1u << 18, ENFILE, EMFILE,
+		       false},
 	[SHARE_FILES] = {"open files", 16384, 4096, ENFILE, EMFILE, true},
 	[SHARE_DOORS] = {"connections", 8192, 1024, ENFILE, EMFILE, true},
 	[SHARE_CHANNELS] = {"channels", 1024, 16, ENFILE, EMFILE, true},
@@ -27,13 +28,14 @@ static struct share_limit limits[SHARE_KINDS] = {
 			   ENOMEM, true},
 	[SHARE_EVENTFDS] = {"eventfds", 1u << 18, 1u << 16, ENFILE, EMFILE,
 			    true},
-	[SHARE_BAR_MAPS] = {"mappings of BARs", 65536, 16384, ENOMEM, ENOMEM},
+	[SHARE_BAR_MAPS] = {"mappings of BARs", 65536, 16384, ENOMEM, ENOMEM,
+			    false},
 	[SHARE_SEGMENTS] = {"stretches of memory mapped for DMA", 1u << 22,
-			    1u << 20, ENOMEM, ENOMEM},
+			    1u << 20, ENOMEM, ENOMEM, false},
 	[SHARE_MAPPED_FILES] = {"files mapped for DMA", 49152, 12288, ENOSPC,
-				ENOSPC},
+				ENOSPC, false},
 	[SHARE_MAPPED_BYTES] = {"bytes of files mapped for DMA", 64 * TIB,
-				16 * TIB, ENOSPC, ENOSPC},
+				16 * TIB, ENOSPC, ENOSPC, false},
 };
 
 /* One that holds something. */
