@@ -15,8 +15,8 @@
  *   disabled       CSTS 0          CC.EN=1 leads to ready or, with a CC or
  *                                  AQA that cannot be, to fatal
  *   ready          RDY             carries out commands; CC.SHN leads to
- *                                  shutting down, queue memory that cannot be
- *                                  reached to fatal
+ *                                  shutting down, memory of the admin queue
+ *                                  that cannot be reached to fatal
  *   shutting down  RDY, SHST busy  ends by itself
  *   shut down      RDY, SHST done
  *   fatal          CFS
@@ -257,9 +257,12 @@ static void masks_look(struct nvme *n, uint8_t *regs)
 
 static bool doorbells_look(struct nvme *n, const uint8_t *regs)
 {
+	/* those of I/O queues are out of date behind a shadow */
+	unsigned int end =
+		n->c.dbbuf.lost ? NVME_ADMIN_DOORBELLS : NVME_DOORBELLS;
 	bool rung = false;
 
-	for (unsigned int db = 0; db < NVME_DOORBELLS; db++) {
+	for (unsigned int db = 0; db < end; db++) {
 		uint32_t val = reg_get(regs, doorbell_reg(db));
 
 		if (val == n->c.doorbell[db])

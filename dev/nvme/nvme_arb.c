@@ -48,7 +48,7 @@ static struct nvme_sq *queue_in(struct nvme *n, unsigned int i, int class)
 {
 	struct nvme_sq *sq = &n->c.sq[1 + i];
 
-	if (!sq->live || sq->head == sq->tail)
+	if (!nvme_sq_runs(sq) || sq->head == sq->tail)
 		return NULL;
 	return class < 0 || sq->class == class ? sq : NULL;
 }

@@ -165,6 +165,25 @@ static int post_to_cmb(struct nvme *n)
 	return ret;
 }
 
+/* Not all can be written: the host gets those before the first that cannot. */
+static int post_some(struct nvme *n)
+{
+	struct nvme_batch *b = n->batch;
+	const struct nvme_cq *cq = b->sq->cq;
+	uint32_t i = 0;
+	int ret = 0;
+
+	while (i < b->n_done && !ret) {
+		uint32_t at = (cq->tail + i) % cq->size;
+
+		ret = nvme_bus_write(n, cq->base + at * sizeof(b->cqe[0]),
+				     &b->cqe[i], sizeof(b->cqe[0]));
+		i += !ret;
+	}
+	b->n_done = i;
+	return ret == -ECANCELED ? ret : 0;
+}
+
 static void posted(struct nvme *n)
 {
 	struct nvme_batch *b = n->batch;
@@ -320,17 +339,21 @@ int nvme_batch_flush(struct nvme *n)
 
 	if (!ret)
 		ret = batch_post(n);
+	bool lost = ret == -EIO;
+
+	if (lost)
+		ret = post_some(n);
 	if (ret) {
-		if (ret != -ECANCELED)
-			nvme_fatal(n);
 		nvme_batch_forget(n);
 		return ret;
 	}
 	count_jobs(n);
 	sv_count(n->dev, NVME_COUNT_COMMANDS, b->n_done);
 	posted(n);
+	if (lost)
+		nvme_cq_lost(n, b->sq);
 	b->n_jobs = b->n_parts = b->bytes = 0;
-	return 0;
+	return lost ? -EIO : 0;
 }
 
 /* --- adding --- */

@@ -93,7 +93,8 @@ static_assert(NVME_BATCH < NVME_NO_JOB, "a job's number fits an owner");
  * nvme_batch_add() - A Read or Write has been checked
  * @write: to the store
  *
- * Return: NVME_HELD it will be completed with the batch; a status; -ECANCELED.
+ * Return: NVME_HELD it will be completed with the batch; a status; or as
+ * nvme_batch_flush().
  */
 int nvme_batch_add(struct nvme *n, struct nvme_cmd *cmd, bool write);
 

@@ -86,6 +86,7 @@ int nvme_dbbuf_config(struct nvme *n, struct nvme_cmd *cmd)
 		return NVME_SC_INVALID_FIELD | NVME_SC_DNR;
 	n->c.dbbuf = (struct nvme_dbbuf){
 		.on = true,
+		.tells = true,
 		.shadow = cmd->prp1,
 		.event = cmd->prp2,
 	};
@@ -112,33 +113,46 @@ static bool is_live(const struct nvme *n, unsigned int db)
 /* Doorbells up to the last one that has a queue */
 static unsigned int doorbells(const struct nvme *n)
 {
-	unsigned int db = n->c.dbbuf.on ? NVME_DOORBELLS : 0;
+	unsigned int db = NVME_DOORBELLS;
 
 	while (db && !is_live(n, db - 1))
 		db--;
 	return db;
 }
 
-/* Host memory that has gone is as bad as that of a queue. */
-static int bus_failed(struct nvme *n, int err)
+/*
+ * A page cannot be reached: nothing more is had from it, or said there, until
+ * the host gives another one. Of I/O queues that is all; the admin queue has
+ * its registers.
+ */
+static int page_lost(struct nvme *n, int err, bool shadow)
 {
-	if (err != -ECANCELED)
-		nvme_fatal(n);
-	return err;
+	struct nvme_dbbuf *d = &n->c.dbbuf;
+
+	if (err == -ECANCELED)
+		return err;
+	if (shadow) {
+		d->on = false;
+		d->lost = true;
+	} else {
+		d->tells = false;
+	}
+	nvme_lost_event(n, 0xffff);
+	return 0;
 }
 
 int nvme_dbbuf_read(struct nvme *n)
 {
 	struct nvme_dbbuf *d = &n->c.dbbuf;
-	unsigned int end = doorbells(n);
 
 	d->read = d->reg_read = false;
-	if (!end || n->c.csts != NVME_CSTS_RDY)
+	if (!d->on || n->c.csts != NVME_CSTS_RDY)
 		return 0;
+	unsigned int end = doorbells(n);
 	int ret = nvme_bus_read(n, d->shadow, d->now, end * sizeof(d->now[0]));
 
 	if (ret)
-		return bus_failed(n, ret);
+		return page_lost(n, ret, true);
 	for (unsigned int db = 0; db < end; db++)
 		d->now[db] = le32toh(d->now[db]);
 	d->read = true;
@@ -193,7 +207,7 @@ static int admin_copy(struct nvme *n, unsigned int db, uint32_t val)
 	int ret = shadow_read(n, db, &again);
 
 	if (ret)
-		return bus_failed(n, ret);
+		return page_lost(n, ret, true);
 	return again == d->admin[db].seen ? shadow_copy(n, db, val) : 0;
 }
 
@@ -255,10 +269,9 @@ static int event_write(struct nvme *n, unsigned int db)
 	int ret = nvme_bus_write(n, n->c.dbbuf.event + db * sizeof(val), &val,
 				 sizeof(val));
 
-	if (ret)
-		return bus_failed(n, ret);
-	n->c.dbbuf.told[db] = n->c.doorbell[db];
-	return 0;
+	if (!ret)
+		n->c.dbbuf.told[db] = n->c.doorbell[db];
+	return ret;
 }
 
 int nvme_dbbuf_rest(struct nvme *n)
@@ -266,11 +279,13 @@ int nvme_dbbuf_rest(struct nvme *n)
 	unsigned int end = doorbells(n);
 	int wrote = 0;
 
-	for (unsigned int db = 0; db < end; db++) {
+	for (unsigned int db = 0; db < end && n->c.dbbuf.tells; db++) {
 		if (!is_live(n, db) || n->c.dbbuf.told[db] == n->c.doorbell[db])
 			continue;
 		int ret = event_write(n, db);
 
+		if (ret)
+			ret = page_lost(n, ret, false);
 		if (ret)
 			return ret;
 		wrote = 1;

@@ -14,7 +14,7 @@
  */
 struct event_type {
 	uint8_t log;
-	uint32_t wanted[3];
+	uint32_t wanted[NVME_EVENT_TRANSIENT + 1];
 };
 
 static const struct event_type types[NVME_EVENT_TYPES] = {

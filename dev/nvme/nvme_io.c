@@ -438,7 +438,7 @@ static int run_pair(struct nvme *n, struct nvme_cmd *first,
 
 /* The entry behind the head, which lies at the ring's start or was not asked
  * for with the others. */
-static int fetch_second(struct nvme *n, const struct nvme_sq *sq,
+static int fetch_second(struct nvme *n, struct nvme_sq *sq,
 			struct nvme_sqe *ret_sqe)
 {
 	uint32_t at = (sq->head + 1) % sq->size;
@@ -446,7 +446,7 @@ static int fetch_second(struct nvme *n, const struct nvme_sq *sq,
 				sizeof(*ret_sqe));
 
 	if (ret && ret != -ECANCELED)
-		nvme_fatal(n);
+		nvme_sq_lost(n, sq);
 	return ret;
 }
 

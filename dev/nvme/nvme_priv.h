@@ -104,6 +104,7 @@ struct nvme_ns {
 /**
  * struct nvme_cq - A completion queue
  * @live:    it exists
+ * @lost:    its memory cannot be reached: it has stopped, until it is deleted
  * @irq_en:  interrupts enabled
  * @phase:   phase tag of the current round
  * @vector:  interrupt vector
@@ -115,6 +116,7 @@ struct nvme_ns {
  */
 struct nvme_cq {
 	bool live;
+	bool lost;
 	bool irq_en;
 	bool phase;
 	uint16_t vector;
@@ -128,6 +130,7 @@ struct nvme_cq {
 /**
  * struct nvme_sq - A submission queue
  * @live:  it exists
+ * @lost:  as of a completion queue
  * @id:    its number, 0 is the admin queue
  * @class: enum nvme_class, for weighted arbitration
  * @size:  entries
@@ -138,6 +141,7 @@ struct nvme_cq {
  */
 struct nvme_sq {
 	bool live;
+	bool lost;
 	uint16_t id;
 	uint8_t class;
 	uint32_t size;
@@ -283,7 +287,9 @@ struct nvme_view {
 
 /**
  * struct nvme_dbbuf - Shadow doorbells, nvme_dbbuf.c
- * @on:        the host has configured them
+ * @on:        the host has configured them, and the shadow is read
+ * @lost:      it cannot be read any more
+ * @tells:     EventIdx is written
  * @read:      @now has been read in this pass
  * @reg_read:  and then the registers
  * @no_copy:   the host lets us read its shadow only
@@ -296,6 +302,8 @@ struct nvme_view {
  */
 struct nvme_dbbuf {
 	bool on;
+	bool lost;
+	bool tells;
 	bool read;
 	bool reg_read;
 	bool no_copy;
@@ -489,6 +497,26 @@ int nvme_queues_run(struct nvme *n);
 uint32_t nvme_cq_free(const struct nvme_cq *cq);
 
 /**
+ * nvme_sq_lost() - Entries of @sq cannot be fetched
+ * nvme_cq_lost() - Completions of @sq's commands cannot be posted
+ *
+ * An I/O queue stops, and all that complete in a completion queue; the host
+ * hears of it by an event and the error log, and may delete them. Without the
+ * admin queue nobody can be told: CSTS.CFS.
+ */
+void nvme_sq_lost(struct nvme *n, struct nvme_sq *sq);
+void nvme_cq_lost(struct nvme *n, struct nvme_sq *sq);
+
+/** nvme_lost_event() - Host memory @sq_id, 0xffff = of none, needs has gone */
+void nvme_lost_event(struct nvme *n, uint16_t sq_id);
+
+/** nvme_sq_runs() - Can commands of @sq be carried out? */
+static inline bool nvme_sq_runs(const struct nvme_sq *sq)
+{
+	return sq->live && !sq->lost && !sq->cq->lost;
+}
+
+/**
  * nvme_complete() - Post the completion of a command
  * @sq: the command's queue; its completion queue must not be full
  *
@@ -503,8 +531,8 @@ int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
  *
  * Ends early for want of completion entries or of n->budget.
  *
- * Return: how many were taken; 0 nothing to do; -ECANCELED return from run()
- * at once; another negative errno: CSTS.CFS.
+ * Return: how many were taken, or 1 for the queue being lost; 0 nothing to do;
+ * -ECANCELED return from run() at once; another negative errno: CSTS.CFS.
  */
 int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max);
 
@@ -522,7 +550,10 @@ void nvme_dbbuf_clear(struct nvme *n, unsigned int db);
  * To be called before the registers are looked at, so that one of these is
  * never older than what the shadow said (nvme_dbbuf.c).
  *
- * Return: 0; negative errno, which is CSTS.CFS unless it is -ECANCELED.
+ * If they cannot be, that is an event and the end of I/O queues' doorbells; the
+ * admin queue's registers go on.
+ *
+ * Return: 0; -ECANCELED.
  */
 int nvme_dbbuf_read(struct nvme *n);
 
@@ -532,15 +563,15 @@ void nvme_dbbuf_reg(struct nvme *n, unsigned int db, uint32_t val);
 /**
  * nvme_dbbuf_look() - Act on what was read
  *
- * Return: 1 a doorbell has changed; 0 none has; negative errno as above.
+ * Return: 1 a doorbell has changed; 0 none has; -ECANCELED.
  */
 int nvme_dbbuf_look(struct nvme *n);
 
 /**
  * nvme_dbbuf_rest() - There is nothing to do: ask the host to ring
  *
- * Return: 1 the host was told something, and a last look is due; 0; or as
- * above.
+ * Return: 1 the host was told something, and a last look is due; 0;
+ * -ECANCELED.
  */
 int nvme_dbbuf_rest(struct nvme *n);
 
@@ -636,7 +667,7 @@ void nvme_batch_free(struct nvme *n);
 /**
  * nvme_batch_flush() - Carry out what has been begun, and complete it
  *
- * Return: 0; -ECANCELED; another negative errno: CSTS.CFS.
+ * Return: 0; -ECANCELED; -EIO the completion queue is lost.
  */
 int nvme_batch_flush(struct nvme *n);
 
@@ -672,7 +703,7 @@ void nvme_log_error(struct nvme *n, const struct nvme_error *error);
 /**
  * nvme_event() - Something happened that the host wants to hear of
  * @type: NVME_EVENT_ERROR, _SMART or _NOTICE
- * @info: number of the event within @type, below 3
+ * @info: number of the event within @type, NVME_EVENT_...
  *
  * An event that is already pending is not counted twice.
  */

@@ -61,6 +61,38 @@ void nvme_queue_ring(struct nvme *n, unsigned int db, uint32_t val)
 		bad_doorbell(n, NVME_EVENT_BAD_DOORBELL_VALUE);
 }
 
+void nvme_lost_event(struct nvme *n, uint16_t sq_id)
+{
+	struct nvme_error error = {
+		.sq_id = sq_id,
+		.cid = 0xffff, /* no particular command */
+		.status = NVME_SC_DATA_TRANSFER,
+	};
+
+	nvme_log_error(n, &error);
+	nvme_event(n, NVME_EVENT_ERROR, NVME_EVENT_TRANSIENT);
+}
+
+static void lost(struct nvme *n, const struct nvme_sq *sq, bool *flag)
+{
+	if (!sq->id) {
+		nvme_fatal(n);
+		return;
+	}
+	*flag = true;
+	nvme_lost_event(n, sq->id);
+}
+
+void nvme_sq_lost(struct nvme *n, struct nvme_sq *sq)
+{
+	lost(n, sq, &sq->lost);
+}
+
+void nvme_cq_lost(struct nvme *n, struct nvme_sq *sq)
+{
+	lost(n, sq, &sq->cq->lost);
+}
+
 static int cq_post(struct nvme *n, struct nvme_cq *cq, struct nvme_cqe *cqe)
 {
 	uint64_t addr = cq->base + cq->tail * sizeof(*cqe);
@@ -95,7 +127,7 @@ int nvme_complete(struct nvme *n, struct nvme_sq *sq, uint16_t cid, int status,
 	if (status)
 		nvme_irq_hurry(n, sq->cq);
 	if (ret && ret != -ECANCELED)
-		nvme_fatal(n);
+		nvme_cq_lost(n, sq);
 	return ret;
 }
 
@@ -174,13 +206,21 @@ static uint32_t sq_batch(const struct nvme_sq *sq, uint32_t max)
 	return nvme_min(count, nvme_cq_free(sq->cq));
 }
 
-static int sq_fetch(struct nvme *n, const struct nvme_sq *sq, uint32_t count)
+/* If not all can be reached, then those in the page of the first */
+static int sq_fetch(struct nvme *n, struct nvme_sq *sq, uint32_t *count)
 {
+	const uint32_t per_page = NVME_PAGE / sizeof(n->sqe[0]);
+	uint32_t in_page = per_page - sq->head % per_page;
 	uint64_t addr = sq->base + sq->head * sizeof(n->sqe[0]);
-	int ret = nvme_bus_read(n, addr, n->sqe, count * sizeof(n->sqe[0]));
+	int ret = nvme_bus_read(n, addr, n->sqe, *count * sizeof(n->sqe[0]));
 
+	if (ret == -EIO && in_page < *count) {
+		*count = in_page;
+		ret = nvme_bus_read(n, addr, n->sqe,
+				    *count * sizeof(n->sqe[0]));
+	}
 	if (ret && ret != -ECANCELED)
-		nvme_fatal(n);
+		nvme_sq_lost(n, sq);
 	return ret;
 }
 
@@ -218,20 +258,20 @@ static int io_batch(struct nvme *n, struct nvme_sq *sq, uint32_t count)
 
 int nvme_sq_run(struct nvme *n, struct nvme_sq *sq, uint32_t max)
 {
-	uint32_t count = sq_batch(sq, max);
-	int done = 0;
+	uint32_t count = nvme_sq_runs(sq) ? sq_batch(sq, max) : 0;
 
 	if (!count)
 		return 0;
-	int ret = sq_fetch(n, sq, count);
+	int ret = sq_fetch(n, sq, &count);
 
 	if (!ret)
-		done = sq->id ? io_batch(n, sq, count)
-			      : admin_batch(n, sq, count);
-	if (ret == -ECANCELED || done == -ECANCELED)
-		return -ECANCELED;
+		ret = sq->id ? io_batch(n, sq, count)
+			     : admin_batch(n, sq, count);
+	if (ret == -ECANCELED)
+		return ret;
 	nvme_irq_notify(n, sq->cq);
-	return ret ? ret : done;
+	/* the queue is lost, which is an event to report */
+	return ret < 0 && sq->id ? 1 : ret;
 }
 
 int nvme_queues_run(struct nvme *n)

@@ -205,6 +205,7 @@ enum nvme_log {
 
 #define NVME_EVENT_BAD_DOORBELL	      0u
 #define NVME_EVENT_BAD_DOORBELL_VALUE 1u
+#define NVME_EVENT_TRANSIENT	      4u /* internal error, the rest goes on */
 #define NVME_EVENT_TEMPERATURE	      1u
 #define NVME_EVENT_NS_CHANGED	      0u
 

@@ -254,6 +254,44 @@ def test_shadow_doorbells_that_only_the_host_writes(drive):
         """)
 
 
+@pytest.mark.parametrize("gone", ["sq", "cq", "both"])
+def test_a_queue_unmapped_before_it_is_deleted(drive, gone):
+    """Its shadow doorbell is cleared, too, which looks like 15 new entries."""
+    drive("nvme,size=1M", f"""
+        n = Nvme()
+        n.make_io()
+        two = mmap.mmap(-1, 8192)
+        n.map_dma(two, 1 << 30, 4096)
+        n.map_dma(memoryview(two)[4096:], (1 << 30) + 4096, 4096)
+        assert n.do(n.admin, 0x7c, 0, IOVA + SHADOW, IOVA + EVENT) == 0
+        n.rings[1] = "event"
+        for i in range(40):
+            assert n.do(n.admin, 5, 0, (1 << 30) + 4096, 0, 15 << 16 | 2,
+                        3) == 0
+            assert n.do(n.admin, 1, 0, 1 << 30, 0, 15 << 16 | 2,
+                        2 << 16 | 1) == 0
+            two[:8192] = bytes(8192)
+            struct.pack_into("=BBHI", two, 0, 0, 0, 77, 1)  # a Flush
+            n.ring(4, 1)
+            while not two[4096 + 14]:
+                os.sched_yield()
+            if "{gone}" in ("sq", "both"):
+                n.unmap_dma(1 << 30, 4096)
+            if "{gone}" in ("cq", "both"):
+                n.unmap_dma((1 << 30) + 4096, 4096)
+            n.put(SHADOW + 16, "II", 0, 0)
+            assert n.do(n.io, 2, 1, IOVA + BUF, 0, i) == 0
+            assert n.do(n.admin, 0, 0, 0, 0, 2) == 0
+            assert n.do(n.admin, 4, 0, 0, 0, 2) == 0
+            assert n.do(n.io, 2, 1, IOVA + BUF, 0, i) == 0
+            assert n.read(0, 0x1c, 4) == 1
+            if "{gone}" in ("sq", "both"):
+                n.map_dma(two, 1 << 30, 4096)
+            if "{gone}" in ("cq", "both"):
+                n.map_dma(memoryview(two)[4096:], (1 << 30) + 4096, 4096)
+        """)
+
+
 @pytest.mark.parametrize("index, vector", [("INTX", 0), ("MSI", 0),
                                            ("MSIX", 9)])
 def test_interrupts(drive, index, vector):

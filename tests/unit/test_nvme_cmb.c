@@ -232,6 +232,43 @@ static void sizes_are_checked(void **state)
 	}
 }
 
+/* With memory decode off the controller does not reach its own memory either. */
+static void queue_in_it_stops_while_it_is_closed(void **state)
+{
+	struct rig *r = *state;
+
+	for (int cq = 0; cq < 2; cq++) {
+		struct queue q = queue_new(2, cq ? OTHER_RING : BASE,
+					   cq ? BASE : OTHER_RING, 8);
+		uint16_t event = request_event(r);
+		uint32_t tail = 1;
+
+		assert_int_equal(create_cq(r, &q, 0), 0);
+		assert_int_equal(create_sq(r, &q), 0);
+		assert_int_equal(admin_status(r, .opcode = NVME_ADM_DBBUF,
+					      .prp1 = LIST,
+					      .prp2 = LIST + PAGE),
+				 0);
+		memset(cmb(r), 0, PAGE);
+		memset(devhost_ram(r->h) + OTHER_RING, 0, PAGE);
+		devhost_set_decode(r->h, false);
+		memcpy(devhost_ram(r->h) + LIST + 16, &tail, sizeof(tail));
+		devhost_run(r->h);
+		devhost_set_decode(r->h, true);
+		expect_event(r, event, 0x010400);
+		assert_int_equal(rd(r, NVME_REG_CSTS), NVME_CSTS_RDY);
+		assert_int_equal(get_log(r, NVME_LOG_ERROR, 64, 0), 0);
+		assert_int_equal(admin_status(r, .opcode = NVME_ADM_DELETE_SQ,
+					      .cdw10 = 2),
+				 0);
+		assert_int_equal(admin_status(r, .opcode = NVME_ADM_DELETE_CQ,
+					      .cdw10 = 2),
+				 0);
+		tail = 0;
+		memcpy(devhost_ram(r->h) + LIST + 16, &tail, sizeof(tail));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +281,7 @@ int main(void)
 		with_cmb(data_across_the_border_is_split),
 		with_cmb(base_that_cannot_be_is_told),
 		with_cmb(only_while_the_host_wants_it),
+		with_cmb(queue_in_it_stops_while_it_is_closed),
 		cmocka_unit_test(sizes_are_checked),
 	};
 

@@ -315,16 +315,100 @@ static void reset_ends_it(void **state)
 	assert_int_equal(flushes(r, 3), 3);
 }
 
-static void memory_that_has_gone_is_fatal(void **state)
+#define LOST_EVENT 0x010400u /* error log page, transient error, error */
+
+static void expect_lost(struct rig *r, uint16_t event, uint16_t sq_id)
+{
+	expect_event(r, event, LOST_EVENT);
+	assert_int_equal(rd(r, NVME_REG_CSTS), NVME_CSTS_RDY);
+	assert_int_equal(get_log(r, NVME_LOG_ERROR, 64, 0), 0);
+	assert_int_equal(le(devhost_ram(r->h) + BUF + 8, 2), sq_id);
+}
+
+/* Queues of I/O hear nothing; the admin queue, by registers, goes on. */
+static void shadow_out_of_reach_leaves_the_admin_queue(void **state)
+{
+	struct rig *r = *state;
+	struct nvme_cqe cqe;
+	uint16_t event = request_event(r);
+
+	assert_int_equal(flushes(r, 2), 2);
+	devhost_fail_dma(r->h, SHADOW, SHADOW + PAGE - 1);
+	devhost_run(r->h);
+	expect_lost(r, event, 0xffff);
+	/* EventIdx asks for a register each time, whoever looks there */
+	for (int i = 0; i < 40; i++) {
+		admin_commands(r, 2, REGISTER, REGISTER);
+		assert_int_equal(*word(r, EVENT, 0), r->admin.tail);
+		admin_commands(r, 2, EVENT_TOO, EVENT_TOO);
+	}
+	/* not even by its register, which is older than what memory said */
+	submit(r, &r->io, (struct nvme_sqe){.nsid = 1});
+	ring_sq(r, &r->io);
+	devhost_run(r->h);
+	assert_false(reap(r, &r->io, &cqe));
+	/* other pages, and they are heard again */
+	devhost_fail_dma(r->h, UINT64_MAX, 0);
+	assert_int_equal(config(r, SHADOW, EVENT), 0);
+	*word(r, SHADOW, SQ1) = r->io.tail;
+	devhost_run(r->h);
+	assert_true(reap(r, &r->io, &cqe));
+}
+
+static void event_index_out_of_reach_leaves_the_shadow(void **state)
+{
+	struct rig *r = *state;
+	uint16_t event = request_event(r);
+
+	devhost_fail_dma(r->h, EVENT, EVENT + PAGE - 1);
+	assert_int_equal(flushes(r, 2), 2);
+	expect_lost(r, event, 0xffff);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(flushes(r, 2), 2);
+	admin_commands(r, 2, SHADOW_ONLY, SHADOW_ONLY);
+	/* it is said once */
+	assert_int_equal(get_log(r, NVME_LOG_ERROR, 64, 0), 0);
+	assert_int_equal(le(devhost_ram(r->h) + BUF, 4), 1);
+}
+
+static void pages_out_of_reach_are_not_taken(void **state)
 {
 	struct rig *r = *state;
 
-	devhost_fail_dma(r->h, SHADOW, SHADOW + PAGE - 1);
+	devhost_fail_dma(r->h, SHADOW + 2 * PAGE, SHADOW + 3 * PAGE - 1);
+	assert_int_equal(config(r, SHADOW + 2 * PAGE, EVENT),
+			 NVME_SC_DATA_TRANSFER);
+	devhost_fail_dma(r->h, UINT64_MAX, 0);
+	/* those from before are still good */
+	assert_int_equal(flushes(r, 3), 3);
+	admin_commands(r, 3, SHADOW_ONLY, SHADOW_ONLY);
+}
+
+/*
+ * A driver that is done with a queue takes its memory away and clears its
+ * doorbell, and only then deletes it: 7 entries seem to have come.
+ */
+static void cleared_doorbell_of_a_queue_without_memory(void **state)
+{
+	struct rig *r = *state;
+	struct queue q = queue_new(2, OTHER_RING, OTHER_RING + PAGE, 8);
+	uint16_t event = request_event(r);
+
+	assert_int_equal(create_cq(r, &q, 0), 0);
+	assert_int_equal(create_sq(r, &q), 0);
+	submit(r, &q, (struct nvme_sqe){.nsid = 1});
+	*word(r, SHADOW, 4) = 1;
 	devhost_run(r->h);
-	assert_true(rd(r, NVME_REG_CSTS) & NVME_CSTS_CFS);
-	devhost_fail_dma(r->h, 1, 0);
-	disable(r);
-	enable(r);
+	devhost_fail_dma(r->h, OTHER_RING, OTHER_RING + 2 * PAGE - 1);
+	*word(r, SHADOW, 4) = 0;
+	devhost_run(r->h);
+	expect_lost(r, event, 2);
+	assert_int_equal(flushes(r, 3), 3);
+	assert_int_equal(
+		admin_status(r, .opcode = NVME_ADM_DELETE_SQ, .cdw10 = 2), 0);
+	assert_int_equal(
+		admin_status(r, .opcode = NVME_ADM_DELETE_CQ, .cdw10 = 2), 0);
+	assert_int_equal(flushes(r, 3), 3);
 }
 
 int main(void)
@@ -343,7 +427,10 @@ int main(void)
 		with_shadow(queue_made_later_is_shadowed),
 		with_shadow(bad_shadow_is_a_bad_doorbell),
 		with_shadow(reset_ends_it),
-		with_shadow(memory_that_has_gone_is_fatal),
+		with_shadow(shadow_out_of_reach_leaves_the_admin_queue),
+		with_shadow(event_index_out_of_reach_leaves_the_shadow),
+		with_shadow(pages_out_of_reach_are_not_taken),
+		with_shadow(cleared_doorbell_of_a_queue_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

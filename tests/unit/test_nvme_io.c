@@ -533,31 +533,6 @@ static void failing_dma_of_data(void **state)
 		NVME_SC_DATA_TRANSFER);
 }
 
-static void failing_dma_of_queues_is_fatal(void **state)
-{
-	static const uint64_t ring[] = {IO_SQ, IO_CQ, ADMIN_SQ, ADMIN_CQ};
-	struct rig *r = *state;
-
-	for (size_t i = 0; i < sizeof(ring) / sizeof(ring[0]); i++) {
-		struct queue *q = i < 2 ? &r->io : &r->admin;
-
-		enable(r);
-		make_io_queues(r, IO_SIZE, IO_SIZE);
-		devhost_fail_dma(r->h, ring[i], ring[i] + PAGE - 1);
-		submit(r, q, (struct nvme_sqe){.nsid = 1});
-		ring_sq(r, q);
-		devhost_run(r->h);
-		assert_int_equal(rd(r, NVME_REG_CSTS),
-				 NVME_CSTS_RDY | NVME_CSTS_CFS);
-		assert_int_equal(devhost_run(r->h), 0);
-		devhost_fail_dma(r->h, UINT64_MAX, 0);
-		disable(r);
-	}
-	enable(r);
-	make_io_queues(r, IO_SIZE, IO_SIZE);
-	assert_int_equal(io_status(r, .opcode = NVME_IO_FLUSH), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -579,7 +554,6 @@ int main(void)
 		with_ready(intx_is_high_while_there_are_completions),
 		with_ready(masked_msi_is_sent_later),
 		with_ready(failing_dma_of_data),
-		with_rig(failing_dma_of_queues_is_fatal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
