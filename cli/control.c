@@ -22,7 +22,8 @@ static int connect_door(const char *dir)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	struct timeval patience = {.tv_sec = ANSWER_SECONDS};
-	_cleanup_(closep) int at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closep) int at =
+		open(dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (at < 0)
 		return -errno;

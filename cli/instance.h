@@ -16,11 +16,13 @@
 
 /**
  * struct instance - One instance
+ * @fd:	  its directory, -1 when it is somebody else's
  * @lock: descriptor that owns it, -1 when it is somebody else's
  */
 struct instance {
 	char name[INSTANCE_NAME_MAX + 1];
 	char dir[PATH_MAX];
+	int fd;
 	int lock;
 };
 
@@ -28,12 +30,19 @@ struct instance {
  * instance_base() - The directory of this user's instances, made and checked
  *
  * $XDG_RUNTIME_DIR/softvfio; without a usable one /dev/shm/softvfio-UID, or in
- * /tmp where that is no tmpfs.
+ * /tmp where that is no tmpfs. @base is its path, for messages.
  *
- * Return: 0; -EPERM it is not this user's alone, or what the file system said;
- * reported.
+ * Return: a descriptor of it; -EPERM it is not this user's alone, -ENOTDIR it
+ * is a link, or what the file system said; reported.
  */
 int instance_base(char base[PATH_MAX]);
+
+/**
+ * instance_fresh_name() - Replace the six X at the end of @name at random
+ *
+ * Return: 0, or what getrandom(2) said.
+ */
+int instance_fresh_name(char *name);
 
 /** instance_name_ok() - letters, digits, _ and -, and not a private one's */
 bool instance_name_ok(const char *name);
@@ -43,7 +52,9 @@ bool instance_name_ok(const char *name);
  * instance_standing() - Make the one of this name, taking over a dead one's
  *	directory
  *
- * Return: 0; -EBUSY it is alive; or what the file system said; reported.
+ * Return: 0; -EBUSY it is alive; -EPERM its directory or lock is not this
+ * user's alone; -ENOTDIR a link has its name; or what the file system said;
+ * reported.
  */
 int instance_private(struct instance *ret);
 int instance_standing(const char *name, struct instance *ret);

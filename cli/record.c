@@ -4,9 +4,11 @@
  * gets one of theirs, whole.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -16,41 +18,35 @@
 
 #define RECORD "last-why.json"
 
-static int record_path(char path[PATH_MAX], const char *suffix)
+static int write_all(int fd, const char *text)
 {
-	char base[PATH_MAX];
-	int r = instance_base(base);
+	size_t len = strlen(text);
+	ssize_t n = write(fd, text, len);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -ENOSPC;
+}
+
+static int record_write(const json_t *record, int base)
+{
+	_cleanup_(freep) char *text = json_dumps(record, JSON_COMPACT);
+	char fresh[] = RECORD ".XXXXXX";
+	int r = text ? instance_fresh_name(fresh) : -ENOMEM;
 
 	if (r)
 		return r;
 
-	int n = snprintf(path, PATH_MAX, "%s/" RECORD "%s", base, suffix);
-
-	return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
-}
-
-static int record_write(const json_t *record, const char *path)
-{
-	_cleanup_(freep) char *text = json_dumps(record, JSON_COMPACT);
-	char fresh[PATH_MAX];
-
-	if (!text)
-		return -ENOMEM;
-	if (record_path(fresh, ".XXXXXX"))
-		return -ENAMETOOLONG;
-
-	_cleanup_(closep) int fd = mkstemp(fresh);
-	ssize_t len = (ssize_t)strlen(text);
+	_cleanup_(closep) int fd = openat(
+		base, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return -errno;
-	errno = ENOSPC; /* of a short write */
-	if (write(fd, text, (size_t)len) == len && !rename(fresh, path))
-		return 0;
-
-	int r = -errno;
-
-	unlink(fresh);
+	r = write_all(fd, text);
+	if (!r && renameat(base, fresh, base, RECORD))
+		r = -errno;
+	if (r)
+		unlinkat(base, fresh, 0);
 	return r;
 }
 
@@ -59,29 +55,50 @@ void record_save(const json_t *report)
 {
 	json_t *refusals = json_object_get(report, "refusals");
 	char path[PATH_MAX];
-	int r;
+	_cleanup_(closep) int base = instance_base(path);
 
-	if (record_path(path, ""))
+	if (base < 0)
 		return;
 	if (!json_array_size(refusals)) {
-		unlink(path);
+		unlinkat(base, RECORD, 0);
 		return;
 	}
 
 	json_t *record = json_pack("{s:O}", "refusals", refusals);
+	int r = record ? record_write(record, base) : -ENOMEM;
 
-	r = record ? record_write(record, path) : -ENOMEM;
 	json_decref(record);
 	if (r)
-		cli_say("cannot keep the refusals in %s: %s", path,
+		cli_say("cannot keep the refusals in %s/" RECORD ": %s", path,
 			strerror(-r));
+}
+
+/* It may be anything by now: nothing that is followed or waits. */
+static int record_open(int base)
+{
+	_cleanup_(closep) int fd = openat(
+		base, RECORD, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	return S_ISREG(st.st_mode) ? TAKE_FD(fd) : -EPERM;
 }
 
 json_t *record_load(void)
 {
 	char path[PATH_MAX];
+	_cleanup_(closep) int base = instance_base(path);
+	int fd = base < 0 ? base : record_open(base);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 
-	if (record_path(path, ""))
+	if (!f) {
+		closep(&fd);
 		return NULL;
-	return json_load_file(path, 0, NULL);
+	}
+
+	json_t *record = json_loadf(f, 0, NULL);
+
+	fclose(f);
+	return record;
 }

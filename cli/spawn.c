@@ -56,6 +56,7 @@ static _Noreturn void be_daemon(const struct instance *in,
 {
 	const struct daemon_conf conf = {
 		.dir = in->dir,
+		.dir_fd = in->fd,
 		.name = in->name,
 		.devices = devices,
 		.ready_fd = ready,

@@ -36,7 +36,7 @@ struct daemon {
 	struct server *server;
 	struct watchdog *watchdog;
 	struct device_option *options[CONF_DEVICES_MAX];
-	char door[256];
+	int door_at; /* where the door was made; -1: it was not */
 };
 
 static bool any_stuck(const struct machine *m)
@@ -62,7 +62,7 @@ static bool daemon_stop(struct daemon *d)
 static _Noreturn void daemon_leave(struct daemon *d)
 {
 	tree_free(d->tree);
-	unlink(d->door);
+	unlinkat(d->door_at, SV_DOOR, 0);
 	_exit(EXIT_FAILURE);
 }
 
@@ -77,8 +77,8 @@ static void daemon_down(struct daemon *d, size_t n_devs)
 	d->tree = tree_free(d->tree);
 	for (size_t i = 0; i < n_devs; i++)
 		free(d->options[i]);
-	if (d->door[0])
-		unlink(d->door);
+	if (d->door_at >= 0)
+		unlinkat(d->door_at, SV_DOOR, 0);
 }
 
 /* The model's options in the form sv_option() looks them up in. */
@@ -164,7 +164,7 @@ static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 	int r = machine_new(&d->machine);
 
 	if (r == 0)
-		r = tree_new(conf->dir, &d->tree);
+		r = tree_new(conf->dir_fd, &d->tree);
 	if (r < 0) {
 		log_err("%s: %s", conf->dir, strerror(-r));
 		return r;
@@ -186,10 +186,14 @@ static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 		.memlock_enforce = conf->memlock_enforce,
 	};
 
-	snprintf(d->door, sizeof(d->door), "%s/" SV_DOOR, conf->dir);
-	r = server_new(&sc, d->door, &d->server);
+	/* bind(2) takes paths only, and any part of one may become a link */
+	char door[64];
+
+	snprintf(door, sizeof(door), "/proc/self/fd/%d/" SV_DOOR, conf->dir_fd);
+	d->door_at = conf->dir_fd;
+	r = server_new(&sc, door, &d->server);
 	if (r < 0)
-		log_err("%s: %s", d->door, strerror(-r));
+		log_err("%s/" SV_DOOR ": %s", conf->dir, strerror(-r));
 	if (r == 0)
 		r = watchdog_new(d->server, &d->watchdog);
 	return r;
@@ -280,7 +284,7 @@ static void note_missing(void)
 int daemon_run(const struct daemon_conf *conf)
 {
 	_cleanup_(closep) int lifeline = conf->lifeline_fd;
-	struct daemon d = {0};
+	struct daemon d = {.door_at = -1};
 
 	if (conf->verbose)
 		log_level = LOG_DEBUG;

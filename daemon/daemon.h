@@ -12,9 +12,10 @@ struct conf;
 
 /**
  * struct daemon_conf - What the daemon is to be; everything is borrowed
- * @dir:     the instance's directory: exists, is empty but for the owner's
- *	     lock, belongs to this user, 0700. The daemon makes SV_DOOR and
- *	     SV_TREE in it.
+ * @dir:     the instance's directory, for messages
+ * @dir_fd:  a descriptor of it: it is empty but for the owner's lock, belongs
+ *	     to this user, 0700. The daemon makes SV_DOOR and SV_TREE in it, by
+ *	     this descriptor alone, and does not close it.
  * @name:    the instance's name, for `softvfio ls`
  * @devices: the functions to create, already placed by conf_place()
  * @ready_fd: one byte is written to it when the door is open; it is then
@@ -25,6 +26,7 @@ struct conf;
  */
 struct daemon_conf {
 	const char *dir;
+	int dir_fd;
 	const char *name;
 	const struct conf *devices;
 	int ready_fd;
@@ -36,7 +38,7 @@ struct daemon_conf {
 /**
  * daemon_run() - Be the daemon until the lifeline hangs up
  *
- * Owns both descriptors from here on. On return everything made in @dir is
+ * Owns both other descriptors from here on. On return everything made in @dir is
  * gone again.
  *
  * Context: a process with one thread and its own session; SIGPIPE ignored. A

@@ -371,9 +371,9 @@ static int make_skeleton(struct tree *tree)
 	return r;
 }
 
-static int make_root(struct tree *tree, const char *dir)
+static int make_root(struct tree *tree, int dir)
 {
-	tree->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	tree->dir = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (tree->dir < 0)
 		return -errno;
 
@@ -390,7 +390,7 @@ static int make_root(struct tree *tree, const char *dir)
 	return r;
 }
 
-int tree_new(const char *dir, struct tree **ret_tree)
+int tree_new(int dir, struct tree **ret_tree)
 {
 	_cleanup_(tree_freep) struct tree *tree = calloc(1, sizeof(*tree));
 

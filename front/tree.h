@@ -60,12 +60,12 @@ struct tree; /* everything below $dir/root */
 
 /**
  * tree_new() - Make $dir/root with all that is there without any device
- * @dir: the instance's directory
+ * @dir: a descriptor of the instance's directory, which stays the caller's
  *
  * Return: 0; -EEXIST there is a root already; -ENOMEM, or what the file
  * system said. On failure nothing is left behind.
  */
-int tree_new(const char *dir, struct tree **ret_tree);
+int tree_new(int dir, struct tree **ret_tree);
 
 /**
  * tree_add() - Show a function

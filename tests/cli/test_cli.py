@@ -648,6 +648,230 @@ def test_base_directory_of_somebody_else_is_refused(box):
     assert "belongs to another user" in done.stderr
 
 
+# What has a name of ours may be a link, or another thing than it was
+
+@pytest.fixture(name="victim")
+def some_bodys_directory(box):
+    """A directory whose contents have to stay as they are."""
+    path = box.path / "victim"
+    for name in ("", "root", "root/dev"):
+        (path / name).mkdir()
+    for name in ("lock", "door", "root/dev/null", "precious"):
+        (path / name).write_text("precious")
+    before = contents(path)
+    yield path
+    assert contents(path) == before
+
+
+def contents(path):
+    return {p.relative_to(path): p.is_file() and p.read_text()
+            for p in path.rglob("*")}
+
+
+@pytest.fixture(name="base")
+def base_of_box(box):
+    box.base.mkdir(mode=0o700)
+    return box.base
+
+
+def stop(child):
+    child.send_signal(signal.SIGTERM)
+    return end_of(child)
+
+
+def test_a_link_among_private_instances_is_left_alone(box, base, victim):
+    (base / "run-abcdef").symlink_to(victim)
+    (base / "run-abcdeg").symlink_to("lock")
+    box.run("run", "-d", "edu", "true", check=0)
+    assert box.leftovers() == {"run-abcdef", "run-abcdeg"}
+
+
+@pytest.mark.parametrize("name", ["lab", "default"])
+def test_a_link_is_no_standing_instance(box, base, victim, name):
+    (base / name).symlink_to(victim)
+    done = box.run("serve", "--instance", name, "-d", "edu", check=1)
+    assert f"cannot use {base}/{name}: it is a link" in done.stderr
+    done = box.run("run", "--instance", name, "true", check=125)
+    assert f"there is no instance '{name}'" in done.stderr
+    assert (base / name).is_symlink()
+
+
+def test_a_link_in_a_dead_instance_goes_and_not_its_target(box, base, victim):
+    for dead in ("run-abcdef", "lab"):
+        (base / dead).mkdir(mode=0o700)
+        (base / dead / "root").symlink_to(victim)
+        (base / dead / "deep").mkdir()
+        (base / dead / "deep" / "door").symlink_to(victim / "door")
+        (base / dead / "deep" / "up").symlink_to("..")
+        os.link(victim / "precious", base / dead / "deep" / "hard")
+    stop(box.serve("--instance", "lab"))
+    box.run("run", "-d", "edu", "true", check=0)
+    assert box.leftovers() == set()
+
+
+@pytest.mark.parametrize("make", [
+    lambda lock, victim: lock.symlink_to(victim / "lock"),
+    lambda lock, victim: lock.symlink_to(victim / "new"),
+    lambda lock, victim: os.mkfifo(lock),
+    lambda lock, victim: lock.mkdir(),
+], ids=["link", "dangling", "fifo", "directory"])
+def test_what_is_no_lock_is_not_taken(box, base, victim, make):
+    make(base / "lock", victim)
+    for command in ("run", "serve"):
+        done = box.run(command, "-d", "edu", *["true"] * (command == "run"))
+        assert done.returncode in (1, 125)
+        assert f"cannot use {base}/lock: " in done.stderr
+    shutil.rmtree(base)
+    base.mkdir(mode=0o700)
+    for dead in ("run-abcdef", "lab"):
+        (base / dead).mkdir(mode=0o700)
+        make(base / dead / "lock", victim)
+    done = box.run("serve", "--instance", "lab", "-d", "edu", check=1)
+    assert f"cannot use {base}/lab/lock: " in done.stderr
+    box.run("run", "-d", "edu", "true", check=0)
+
+
+def test_a_lock_that_is_a_hard_link_leaves_the_other_file(box, base, victim):
+    (base / "run-abcdef").mkdir(mode=0o700)
+    os.link(victim / "lock", base / "run-abcdef" / "lock")
+    box.run("run", "-d", "edu", "true", check=0)
+    assert box.leftovers() == set()
+
+
+def test_an_instance_that_others_may_enter_is_refused(box, base):
+    for dead in ("run-abcdef", "lab"):
+        (base / dead).mkdir()
+        (base / dead).chmod(0o770)
+        (base / dead / "kept").touch()
+    done = box.run("serve", "--instance", "lab", "-d", "edu", check=1)
+    assert f"cannot use {base}/lab: other users may enter it" in done.stderr
+    box.run("run", "-d", "edu", "true", check=0)
+    assert (base / "run-abcdef" / "kept").exists()
+    assert (base / "lab" / "kept").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")
+def test_an_instance_of_somebody_else_is_refused(box, base):
+    for dead in ("run-abcdef", "lab"):
+        (base / dead).mkdir(mode=0o700)
+        (base / dead / "kept").touch()
+        os.chown(base / dead, support.NOBODY, support.NOBODY)
+    done = box.run("serve", "--instance", "lab", "-d", "edu", check=1)
+    assert "belongs to another user" in done.stderr
+    box.run("run", "-d", "edu", "true", check=0)
+    assert (base / "run-abcdef" / "kept").exists()
+    assert (base / "lab" / "kept").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")
+def test_a_lock_of_somebody_else_keeps_nobody_waiting(box, base):
+    (base / "lock").touch()
+    os.chown(base / "lock", support.NOBODY, support.NOBODY)
+    with (base / "lock").open("r+b") as theirs:
+        fcntl.lockf(theirs, fcntl.LOCK_EX)
+        done = box.run("run", "-d", "edu", "true", check=125)
+    assert "no plain file of yours" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")
+def test_a_user_who_was_root_follows_no_link_of_anothers(box, victim):
+    theirs = box.path / "theirs"
+    theirs.mkdir(mode=0o700)
+    (theirs / "softvfio").symlink_to(victim)
+    os.chown(theirs, support.NOBODY, support.NOBODY)
+    done = box.run("run", "-d", "edu", "sh", "-c", 'echo "$SOFTVFIO_DIR"',
+                   check=0, XDG_RUNTIME_DIR=str(theirs))
+    assert str(theirs) not in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is two users")
+def test_another_user_follows_no_link_of_roots(box, base, victim):
+    base.rmdir()
+    base.symlink_to(victim)
+    program = shutil.copy(SOFTVFIO, box.path / "program")
+    os.chown(box.path, support.NOBODY, support.NOBODY)
+    done = subprocess.run(
+        [program, "serve", "-d", "edu"], env=box.env, capture_output=True,
+        user=support.NOBODY, group=support.NOBODY, extra_groups=[], text=True,
+        timeout=DEADLINE, check=False)
+    assert done.returncode == 1 and "it is a link" in done.stderr, done
+
+
+@needs_real
+def test_a_directory_that_is_replaced_is_not_cleaned_up(box, base, victim):
+    child = box.serve("--instance", "lab")
+    (base / "lab").rename(base / "moved")
+    (base / "lab").symlink_to(victim)
+    status, _, err = stop(child)
+    assert status == 0, err
+    assert (base / "lab").is_symlink()
+    assert list((base / "moved").iterdir()) == []
+
+
+@needs_real
+def test_a_base_that_is_replaced_is_not_cleaned_up(box, base, victim):
+    (victim / "lab").mkdir()
+    (victim / "lab" / "lock").touch()
+    before = contents(victim)
+    child = box.serve("--instance", "lab")
+    base.rename(box.path / "moved")
+    base.symlink_to(victim)
+    assert stop(child)[0] == 0
+    assert contents(victim) == before
+    shutil.rmtree(victim / "lab")
+
+
+def test_what_is_mounted_in_a_dead_instance_stays(box, base, victim):
+    (base / "run-abcdef" / "root").mkdir(parents=True)
+    (base / "run-abcdef").chmod(0o700)
+    tried = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", 'mount --bind "$1" "$2" && shift 2 && '
+         'exec "$@"', "sh", victim, base / "run-abcdef" / "root", SOFTVFIO,
+         "run", "-d", "edu", "true"], env=box.env, capture_output=True,
+        text=True, timeout=DEADLINE, check=False)
+    if "unshare: " in tried.stderr or "mount: " in tried.stderr:
+        pytest.skip("nothing can be mounted here: " + tried.stderr.strip())
+    assert tried.returncode == 0, tried
+
+
+@pytest.mark.parametrize("make", [
+    lambda record, victim: record.symlink_to(victim / "precious"),
+    lambda record, victim: os.mkfifo(record),
+], ids=["link", "fifo"])
+def test_a_record_that_is_none_is_replaced(box, base, victim, make):
+    make(base / "last-why.json", victim)
+    box.run("why", check=0)
+    box.run("run", "-d", "edu", "true", check=0)
+    assert not (base / "last-why.json").is_symlink()
+
+
+def test_a_runtime_directory_that_others_may_write_is_not_used(box):
+    box.path.chmod(0o777)
+    done = box.run("run", "-d", "edu", "sh", "-c", 'echo "$SOFTVFIO_DIR"',
+                   check=0)
+    assert str(box.path) not in done.stdout
+    box.path.chmod(0o1777)
+    done = box.run("run", "-d", "edu", "sh", "-c", 'echo "$SOFTVFIO_DIR"',
+                   check=0)
+    assert str(box.path) in done.stdout
+
+
+def test_a_runtime_directory_behind_a_link_of_ones_own_is_used(box):
+    link = box.path / "link"
+    link.symlink_to(box.path)
+    done = box.run("run", "-d", "edu", "sh", "-c", 'echo "$SOFTVFIO_DIR"',
+                   check=0, XDG_RUNTIME_DIR=str(link))
+    assert str(link) in done.stdout
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../victim", "lab/../../victim",
+                                  "/victim", "", "lock", "run-abcdef"])
+def test_a_name_reaches_no_other_directory(box, base, victim, name):
+    for command in (["serve", "-d", "edu"], ["run", "true"], ["ls"], ["why"]):
+        done = box.run(command[0], "--instance", name, *command[1:])
+        assert done.returncode in (1, 2, 125), done
+
+
 def test_unusable_runtime_directory_falls_back_to_a_common_one(box):
     too_long = box.path / ("x" * 80)
     too_long.mkdir()

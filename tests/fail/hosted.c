@@ -97,6 +97,7 @@ static void *host_main(void *arg)
 	struct start *start = arg;
 	struct daemon_conf conf = {
 		.dir = start->host->dir,
+		.dir_fd = start->host->dir_fd,
 		.name = "fail",
 		.devices = &start->host->conf,
 		.ready_fd = start->ready,
@@ -114,6 +115,8 @@ bool host_start(struct host *h)
 	int ready[2], lifeline[2];
 	char byte;
 
+	h->dir_fd = open(h->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	sched_expect(h->dir_fd >= 0, "%s: %s", h->dir, strerror(errno));
 	sched_expect(start && pipe2(ready, O_CLOEXEC) == 0 &&
 			     pipe2(lifeline, O_CLOEXEC) == 0,
 		     "pipe: %s", strerror(errno));
@@ -134,6 +137,7 @@ void host_stop(struct host *h)
 	close(h->lifeline);
 	thread_join(&h->thread);
 	close(h->ready);
+	close(h->dir_fd);
 }
 
 void host_end(struct host *h)

@@ -12,6 +12,7 @@ struct host {
 	struct conf conf;
 	struct thread thread;
 	char dir[64];
+	int dir_fd;
 	char door[72];
 	int lifeline;
 	int ready;
