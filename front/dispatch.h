@@ -47,6 +47,10 @@ int ioctl_copy_in(struct request *req, void *buf, size_t size);
 #define CONTAINER_PATH "/dev/vfio/vfio"
 
 extern const struct file_ops door_ops;
+extern const struct file_ops side_door_ops;
+
+/** file_is_door() - It takes requests on no file, and is no VFIO file */
+bool file_is_door(const struct file *f);
 extern const struct file_ops container_ops;
 extern const struct file_ops group_ops;
 extern const struct file_ops device_ops;

@@ -134,7 +134,7 @@ bool server_idle(struct server *s)
 	server_settle(s);
 	mutex_lock(&s->table_lock);
 	TAILQ_FOREACH (f, &s->table, link)
-		if (f->ops != &door_ops)
+		if (!file_is_door(f))
 			break;
 	mutex_unlock(&s->table_lock);
 	return !f;
@@ -181,7 +181,7 @@ struct file **server_files(struct server *s, size_t *ret_n)
 
 	if (files)
 		TAILQ_FOREACH (f, &s->table, link)
-			if (f->ops != &door_ops)
+			if (!file_is_door(f))
 				files[n++] = file_get(f);
 	mutex_unlock(&s->table_lock);
 	*ret_n = n;

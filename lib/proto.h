@@ -8,6 +8,8 @@
  * the first descriptor it carries, or on a channel, which is such an end that
  * the daemon has kept. A request on no file (open, stat, a fault) is sent on a
  * connection to the instance's door, and answered on it; the next may follow.
+ * Or it is sent, as one on a file, on a side door, for where no path leads to
+ * the door any more.
  *
  * A channel is a pair that the daemon has made: it alone has the end that it
  * receives on, since whoever else had it could make it block there. It belongs
@@ -113,6 +115,7 @@ enum sv_op {
 	SV_CHANNEL, /* nothing but what SV_REQ_KEEP asks for */
 	/* on the door */
 	SV_KNOWN, /* arg: SO_COOKIE. Result: 1 = of a file that is open, 0 */
+	SV_SIDE_DOOR, /* Result: a file that takes what the door takes */
 	SV_OP_END,
 };
 

@@ -64,6 +64,13 @@ int shim_rpc_known(uint64_t cookie)
 	return (int)shim_rpc(&rpc);
 }
 
+int shim_rpc_side_door(void)
+{
+	struct shim_rpc rpc = {.fd = -1, .op = SV_SIDE_DOOR};
+
+	return (int)shim_rpc(&rpc);
+}
+
 int shim_rpc_fault(const char *name, uint64_t off, bool write)
 {
 	struct shim_rpc rpc = {

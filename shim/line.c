@@ -29,6 +29,7 @@
  */
 #include "shim/line.h"
 
+#include "shim/keep.h"
 #include "shim/shim.h"
 #include "shim/wiped.h"
 
@@ -236,7 +237,7 @@ void line_end(struct line *l)
 
 bool line_owns(const struct line *l, int fd)
 {
-	if (fd == l->fd || fd == l->give)
+	if (fd == l->fd || fd == l->give || keep_owns(fd))
 		return true;
 	for (int i = 0; wiped_page() && i < WIPED_LINES; i++)
 		if (slots[i].fd == fd && slot_holds(&slots[i]))

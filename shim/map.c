@@ -16,6 +16,7 @@
  */
 #include "shim/map.h"
 
+#include "shim/keep.h"
 #include "shim/vma.h"
 
 #include <sys/mman.h>
@@ -101,6 +102,7 @@ static long map_answer(const struct map_answer *a, uintptr_t addr, size_t len,
 	long base;
 
 	shim_arm_faults();
+	keep_all();
 	len = PAGE_UP(len);
 	flags = host_flags(flags);
 	if (a->map.n == 1 && a->ranges[0].len >= len)

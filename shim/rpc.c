@@ -21,6 +21,7 @@
  */
 #include "shim/shim.h"
 
+#include "shim/keep.h"
 #include "shim/line.h"
 #include "shim/mmid.h"
 #include "shim/need.h"
@@ -654,23 +655,44 @@ static bool still_ours(int fd)
 	return fd < 0 || shim_peer(fd, NULL) == 0;
 }
 
+/* A way to the daemon: on the file; at the door; where that is out of reach, at
+ * the side door, which is a file. */
+static int reach(struct shim_rpc *rpc, struct line *l)
+{
+	int r = rpc->fd >= 0 ? 0 : line_open(l);
+	int side = r < 0 ? keep_fd(KEEP_SIDE_DOOR) : -1;
+
+	if (side < 0)
+		return r;
+	line_end(l);
+	rpc->fd = side;
+	line_begin(l, LINE_PAIR);
+	return 0;
+}
+
 int64_t shim_rpc(struct shim_rpc *rpc)
 {
 	struct needed *n = NULL;
 	struct line line;
 	int64_t result = -EIO;
-	int r = ROUND_AGAIN;
+	int r;
 
 	rpc->ret_fd = -1;
 	rpc->ret_len = 0;
 	line_begin(&line, rpc->fd < 0 ? LINE_DOOR : LINE_PAIR);
+	r = reach(rpc, &line);
+	if (r == 0)
+		r = ROUND_AGAIN;
 	for (int i = 0; i < SV_ATTEMPTS_MAX && r == ROUND_AGAIN; i++) {
 		if (i && !still_ours(rpc->fd)) {
 			r = -EBADF;
 			break;
 		}
 		r = round_run(&line, rpc, &n, &result);
-		if (r == ROUND_DEAD) /* and closed: this is on a fresh one */
+		if (r != ROUND_DEAD)
+			continue;
+		r = reach(rpc, &line); /* it is closed: a fresh one */
+		if (r == 0)
 			r = round_run(&line, rpc, &n, &result);
 	}
 	line_end(&line);

@@ -228,6 +228,13 @@ int shim_rpc_fstat(int fd, struct sv_stat *ret_st);
 int shim_rpc_known(uint64_t cookie);
 
 /**
+ * shim_rpc_side_door() - SV_SIDE_DOOR: a file that takes the door's requests
+ *
+ * Return: a new descriptor, close-on-exec, or -errno.
+ */
+int shim_rpc_side_door(void);
+
+/**
  * shim_rpc_fault() - SV_FAULT: may a BAR that raised SIGBUS be touched again
  * @name: the BAR's memfd name, struct shim_vma.name
  * @off:  offset in the memfd

@@ -9,6 +9,8 @@
  */
 #include "shim/vma.h"
 
+#include "shim/keep.h"
+
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -71,30 +73,46 @@ void bars_extend(uintptr_t start, uintptr_t end)
 		;
 }
 
+static long open_below(int dir, const char *self, const char *name, int flags)
+{
+	char path[PROC_NAME_MAX];
+	size_t n = strlen(self);
+
+	memcpy(path, self, n);
+	memcpy(path + n, name, strlen(name) + 1);
+	return SYS(openat, dir, path, flags | O_CLOEXEC);
+}
+
 /*
  * thread-self first: when a process's first thread has ended, /proc/self shows
  * no memory and no files although the others live on.
  */
 int shim_proc_open(const char *name, int flags)
 {
-	static const char *const dirs[] = {"/proc/thread-self/", "/proc/self/"};
-	char path[PROC_NAME_MAX];
-	long r = -ENOENT;
+	long r = open_below(AT_FDCWD, "/proc/thread-self/", name, flags);
 
-	for (int i = 0; i < 2 && r < 0; i++) {
-		size_t n = strlen(dirs[i]);
+	if (r < 0)
+		r = open_below(AT_FDCWD, "/proc/self/", name, flags);
+	if (r >= 0 || r == -EMFILE || r == -ENFILE)
+		return (int)r;
 
-		memcpy(path, dirs[i], n);
-		memcpy(path + n, name, strlen(name) + 1);
-		r = SYS(openat, AT_FDCWD, path, flags | O_CLOEXEC);
-	}
-	return (int)r;
+	int proc = keep_fd(KEEP_PROC);
+
+	if (proc < 0)
+		return (int)r;
+	r = open_below(proc, "thread-self/", name, flags);
+	return (int)(r < 0 ? open_below(proc, "self/", name, flags) : r);
 }
 
 int vma_walk_begin(struct vma_walk *w)
 {
-	w->fd = shim_proc_open("maps", O_RDONLY);
+	keep_inherited(KEEP_MAPS);
+	w->fd = keep_fd(KEEP_MAPS);
+	w->kept = w->fd >= 0;
+	if (!w->kept)
+		w->fd = shim_proc_open("maps", O_RDONLY);
 	w->text = false;
+	w->at = 0;
 	w->pos = 0;
 	w->len = 0;
 	return w->fd < 0 ? w->fd : 0;
@@ -102,7 +120,8 @@ int vma_walk_begin(struct vma_walk *w)
 
 void vma_walk_end(struct vma_walk *w)
 {
-	SYS(close, w->fd);
+	if (!w->kept)
+		SYS(close, w->fd);
 }
 
 /* Is it a BAR's memfd? Then keep its bare name. */
@@ -178,10 +197,11 @@ static int text_byte(struct vma_walk *w)
 		long r;
 
 		do
-			r = SYS(read, w->fd, w->buf, sizeof(w->buf));
+			r = SYS(pread64, w->fd, w->buf, sizeof(w->buf), w->at);
 		while (r == -EINTR);
 		if (r <= 0)
 			return -1;
+		w->at += (uint64_t)r;
 		w->len = (unsigned int)r;
 		w->pos = 0;
 	}
@@ -258,6 +278,22 @@ static int next_by_text(struct vma_walk *w, uint64_t at, struct shim_vma *vma,
 	return 0;
 }
 
+/*
+ * Older host, or a sandbox. What is kept is read by others at the same time,
+ * each from where it is, which the host finds again in a text that changes: so
+ * only where there is no other.
+ */
+static void turn_to_text(struct vma_walk *w)
+{
+	int own = w->kept ? shim_proc_open("maps", O_RDONLY) : -1;
+
+	w->text = true;
+	if (own < 0)
+		return;
+	w->fd = own;
+	w->kept = false;
+}
+
 int vma_walk_next(struct vma_walk *w, uint64_t at, struct shim_vma *ret_vma,
 		  char *path, size_t path_max)
 {
@@ -266,7 +302,7 @@ int vma_walk_next(struct vma_walk *w, uint64_t at, struct shim_vma *ret_vma,
 	if (!w->text) {
 		r = next_by_query(w, at, ret_vma, path, path_max);
 		if (r < 0 && r != -ENOENT)
-			w->text = true; /* older host, or a sandbox */
+			turn_to_text(w);
 	}
 	if (w->text)
 		r = next_by_text(w, at, ret_vma, path, path_max);

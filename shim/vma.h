@@ -22,13 +22,17 @@
 /**
  * struct vma_walk - A walk through this process's mappings, ascending
  * @fd:	  /proc/thread-self/maps
+ * @kept: by keep.h, and not to be closed
  * @text: its text is being read: the host has no PROCMAP_QUERY (Linux 6.11)
+ * @at:	  next byte to read of it
  * @pos:  next unread byte of @buf
  * @len:  bytes in @buf
  */
 struct vma_walk {
 	int fd;
+	bool kept;
 	bool text;
+	uint64_t at;
 	unsigned int pos;
 	unsigned int len;
 	char buf[512];
@@ -53,7 +57,11 @@ int vma_walk_next(struct vma_walk *w, uint64_t at, struct shim_vma *ret_vma,
 /** bars_extend() - A BAR is mapped at [start, end) from now on */
 void bars_extend(uintptr_t start, uintptr_t end);
 
-/** shim_proc_open() - Open /proc/thread-self/<name>, else /proc/self/<name> */
+/**
+ * shim_proc_open() - Open /proc/thread-self/<name>, else /proc/self/<name>
+ *
+ * Also where /proc is not mounted any more, if it is kept (keep.h).
+ */
 int shim_proc_open(const char *name, int flags);
 
 #endif

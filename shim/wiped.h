@@ -22,6 +22,7 @@
  * @line:   what the kept reply sockets are in, see line.c
  * @needed: the struct needed that need not be mapped is in use
  * @stack:  as are those of trap.c
+ * @maps_kept: keep.c has this address space's maps, not a parent's
  */
 struct wiped {
 	atomic_uint_least64_t mm_id[2];
@@ -29,6 +30,7 @@ struct wiped {
 	atomic_int line[WIPED_LINES];
 	atomic_bool needed;
 	atomic_bool stack[WIPED_STACKS];
+	atomic_bool maps_kept;
 };
 
 /** wiped_page() - NULL where the host cannot clear it */

@@ -22,7 +22,7 @@ strangers_pair_stream strangers_pair_seqpacket strangers_pair_dgram
 own_pair_stream own_pair_seqpacket own_pair_dgram
 """.split()
 
-WHATS = ["/dev/vfio/vfio", "/dev/vfio/1", "anon_inode:[vfio-device]",
+NAMED = ["/dev/vfio/vfio", "/dev/vfio/1", "anon_inode:[vfio-device]",
          "/sys/bus/pci/devices/0000:01:00.0/config", ""]
 
 # Both sides make sockets; the stranger without the shim, as another user.
@@ -223,7 +223,7 @@ def test_what_a_stranger_named_is_the_hosts(user, script, kind):
         os.chown(sockets, support.NOBODY, support.NOBODY)
     status, out, err = user.softvfio(
         "run", "-d", "edu", "--",
-        *script(VICTIM, kind, str(sockets), STRANGER, json.dumps(WHATS)))
+        *script(VICTIM, kind, str(sockets), STRANGER, json.dumps(NAMED)))
     assert status == 0, out + err
 
 

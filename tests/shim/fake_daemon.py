@@ -45,7 +45,7 @@ RANGE = struct.Struct("=QII")
 OPS = {
     1: "open", 2: "stat", 3: "fault", 4: "access", 5: "control",
     6: "fstat", 7: "ioctl", 8: "read", 9: "write", 10: "mmap",
-    11: "channel", 12: "known",
+    11: "channel", 12: "known", 13: "side_door",
 }
 OP_NUMBERS = {name: number for number, name in OPS.items()}
 
@@ -442,6 +442,10 @@ class FakeDaemon:
 
     def on_known(self, file, req):
         return done(int(req.arg[0] in self.cookies))
+
+    def on_side_door(self, file, req):
+        theirs = self.new_file("side door")
+        return done(0, fd=theirs.detach(), flags=REPLY_FD | REPLY_CLOEXEC)
 
     def on_fault(self, file, req):
         return done(0)
