@@ -24,6 +24,8 @@ static struct share_limit limits[SHARE_KINDS] = {
 	[SHARE_CHANNELS] = {"channels", 1024, 16, ENFILE, EMFILE, true},
 	[SHARE_CLOSING] = {"descriptors to be closed", 16384, 4096, ENFILE,
 			   EMFILE, true},
+	[SHARE_PARKED] = {"requests that wait for a device", 8192, 2048, EBUSY,
+			  EBUSY, false},
 	[SHARE_WORKERS] = {"address spaces used for DMA", 1024, 16, ENOMEM,
 			   ENOMEM, true},
 	[SHARE_EVENTFDS] = {"eventfds", 1u << 18, 1u << 16, ENFILE, EMFILE,

@@ -22,6 +22,7 @@ enum share_kind {
 	SHARE_DOORS,	    /* connections to the door */
 	SHARE_CHANNELS,	    /* kept reply sockets */
 	SHARE_CLOSING,	    /* received descriptors that wait to be closed */
+	SHARE_PARKED,	    /* requests that wait for a busy device */
 	SHARE_WORKERS,	    /* copy workers: address spaces */
 	SHARE_EVENTFDS,	    /* copies of those of interrupts and ioeventfds */
 	SHARE_BAR_MAPS,	    /* mappings of BARs */

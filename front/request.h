@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "core/mem.h"
+#include "core/share.h"
 #include "lib/proto.h"
 
 #define REQ_BYTES_MAX (SV_MSG_MAX * 2) /* a request, parts and all */
@@ -35,6 +36,8 @@ struct request {
 	struct queue *queue; /* which it has entered (front/stuck.h), or NULL */
 	STAILQ_ENTRY(request) parked; /* in that */
 	struct request *spare;	      /* for the thread, while it is parked */
+	struct share waits;	      /* of @owner's SHARE_PARKED, likewise */
+	struct share carries;	      /* of its SHARE_FDS, @n_fds, likewise */
 	const char *call; /* what it asks, for the journal; static */
 
 	struct sv_request hdr;

@@ -23,6 +23,25 @@ static struct queue *find_queue(const struct server *s,
 	return &s->queue[i];
 }
 
+static void park_give(struct request *req)
+{
+	share_give(&req->waits);
+	share_give(&req->carries);
+}
+
+/* It keeps its memory, and the descriptors that it carries. */
+static int park_take(struct request *req)
+{
+	int r = share_take(&req->waits, SHARE_PARKED, req->owner, 1);
+
+	if (r == 0 && req->n_fds)
+		r = share_take(&req->carries, SHARE_FDS, req->owner,
+			       req->n_fds);
+	if (r < 0)
+		park_give(req);
+	return r;
+}
+
 int queue_enter(struct request *req, const struct sv_dev *dev)
 {
 	if (req->queue)
@@ -31,9 +50,15 @@ int queue_enter(struct request *req, const struct sv_dev *dev)
 	if (atomic_fetch_add(&req->queue->n_inside, 1) < DEVICE_THREADS)
 		return 0;
 
-	/* without memory for another request it waits with a thread */
+	int r = park_take(req);
+
+	if (r < 0)
+		return r;
 	req->spare = calloc(1, sizeof(*req));
-	return req->spare ? REQ_PARKED : 0;
+	if (req->spare)
+		return REQ_PARKED;
+	park_give(req); /* it waits with a thread */
+	return 0;
 }
 
 static struct request *take_parked(struct queue *q)
@@ -45,6 +70,8 @@ static struct request *take_parked(struct queue *q)
 		STAILQ_REMOVE_HEAD(&q->parked, parked);
 	atomic_store(&q->any, !STAILQ_EMPTY(&q->parked));
 	mutex_unlock(&q->lock);
+	if (req)
+		park_give(req);
 	return req;
 }
 

@@ -24,7 +24,8 @@ struct server_thread;
  * To be asked before anything has been changed: a request that is parked
  * begins anew.
  *
- * Return: 0; REQ_PARKED, to be passed on.
+ * Return: 0; REQ_PARKED, to be passed on; -EBUSY, -EMFILE, -ENFILE too many wait
+ * already, of the program or in all, or they carry too many descriptors; -ENOMEM.
  */
 int queue_enter(struct request *req, const struct sv_dev *dev);
 

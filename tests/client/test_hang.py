@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A model that does not return takes nobody along: not who uses another device,
 not softvfio's own commands, not the program that waits for it."""
+import errno
 import json
 import os
 import pathlib
 import select
 import signal
 import subprocess
+import sys
 
 import pytest
 
 import support
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "proto"))
+import proto  # noqa: E402
 
 HERE = support.BUILD / "tests" / "client"
 CALLBACKS = ("read", "write", "reset", "run", "open", "close", "burst")
@@ -215,6 +220,59 @@ def test_many_waiters_of_one_device_leave_room(hang, script):
     assert (status, out) == (0, "well\n"), err
     for p in programs:
         assert rest(p) == (0, "all\n")
+
+
+FEW = ("sh", "-c", 'ulimit -n 4096 && exec "$@"', "sh")  # descriptors
+
+
+def bar_name(daemon, bdf, bar):
+    fds = pathlib.Path(f"/proc/{daemon.pid}/fd")
+    return next(name for name in map(os.readlink, fds.iterdir())
+                if f"{bdf}:{bar}" in name)
+
+
+def wait_at(daemon, bdf, carry):
+    """A request about a device from each of many connections; those that were
+    refused instead of waiting. @carry: descriptors in each"""
+    store = proto.request(proto.ACCESS, (0, 4, 1, 7),
+                          [proto.text(bar_name(daemon, bdf, 0))])
+    doors = [proto.door(daemon.dir) for _ in range(40)]
+    for door in doors:
+        proto.send_with_fds(door, store, [0] * carry)
+    refused, _, _ = select.select(doors, [], [], support.deadline(60))
+    return doors, [answer(door) for door in refused]
+
+
+def answer(door):
+    try:
+        reply = proto.receive(door)
+    except ConnectionResetError:
+        reply = None
+    # when not even its descriptors were taken, the connection ends
+    return reply.result if reply else -errno.EMFILE
+
+
+def test_what_waits_for_a_device_keeps_no_more_than_a_share(serve, me, script):
+    me.bin = HERE / "softvfio-hang"
+    file = me.dir / "hang"
+    file.touch()
+    daemon = serve(f"hang,in=write,file={file},bdf=0000:01:00.0",
+                   "edu,bdf=0000:20:00.0", before=FEW)
+    idle = daemon.fds()
+    victim = me.popen([me.bin, "run", "--instance", daemon.name, "--",
+                       *script(VICTIM, "write", "0000:01:00.0")],
+                      stdout=subprocess.PIPE, text=True)
+    assert victim.stdout.readline() == "begins\n"
+    doors, refused = wait_at(daemon, "0000:01:00.0", 250)
+    assert refused and set(refused) == {-errno.EMFILE}, refused
+    support.wait_for(lambda: daemon.fds() < 3000, "what was refused to go")
+    status, out, err = daemon.run(*script(OTHER, "0000:20:00.0"))
+    assert (status, out) == (0, "well\n"), err
+    for door in doors:
+        door.close()
+    file.unlink()
+    assert rest(victim)[0] == 0
+    support.wait_for(lambda: daemon.fds() <= idle, "what had waited", 30)
 
 
 STORE = '''
