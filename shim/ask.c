@@ -71,12 +71,14 @@ int shim_rpc_side_door(void)
 	return (int)shim_rpc(&rpc);
 }
 
-int shim_rpc_fault(const char *name, uint64_t off, bool write)
+int shim_rpc_fault(const char *name, uint64_t off, bool write,
+		   struct shim_wait *wait)
 {
 	struct shim_rpc rpc = {
 		.fd = -1,
 		.op = SV_FAULT,
 		.arg = {off, write},
+		.wait = wait,
 	};
 
 	own_bytes(&rpc, name);
@@ -84,12 +86,13 @@ int shim_rpc_fault(const char *name, uint64_t off, bool write)
 }
 
 int shim_rpc_access(const char *name, uint64_t off, unsigned int size,
-		    bool write, uint64_t *value)
+		    bool write, uint64_t *value, struct shim_wait *wait)
 {
 	struct shim_rpc rpc = {
 		.fd = -1,
 		.op = SV_ACCESS,
 		.arg = {off, size, write, write ? *value : 0},
+		.wait = wait,
 	};
 	uint64_t read_value;
 

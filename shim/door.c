@@ -109,6 +109,8 @@ static int door_try(int (*connect_to)(int sock))
 
 	if (r < 0)
 		SYS(close, sock);
+	else
+		line_limit((int)sock);
 	return r < 0 ? r : (int)sock;
 }
 

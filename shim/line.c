@@ -35,6 +35,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #define PAIRS	  8   /* kept of LINE_PAIR; the other slots are LINE_DOOR's */
 #define KEEP_FROM 500 /* lowest number of a kept socket */
@@ -233,6 +234,27 @@ void line_end(struct line *l)
 		line_break(l);
 	else if (!line_lost(l))
 		atomic_store(slot_state(l->slot), l->old ? READY : EMPTY);
+}
+
+void line_limit(int sock)
+{
+	const struct timeval tv = {.tv_usec = LINE_PATIENCE_MS * 1000};
+
+	SYS(setsockopt, sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+}
+
+bool wait_is_ours(const struct shim_wait *w)
+{
+	return w->left && w->pid == (int)SYS(getpid) && !line_lost(&w->line);
+}
+
+void wait_drop(struct shim_wait *w)
+{
+	if (wait_is_ours(w)) {
+		line_break(&w->line);
+		line_end(&w->line);
+	}
+	w->left = false;
 }
 
 bool line_owns(const struct line *l, int fd)

@@ -52,6 +52,35 @@ void line_begin(struct line *l, enum line_kind kind);
 /** line_open() - Make the sockets, unless there are any. Return: 0 or -errno */
 int line_open(struct line *l);
 
+/**
+ * struct shim_wait - A wait for the door's answer that may be left
+ * @leave: asked every LINE_PATIENCE_MS that no answer has come; true: leave
+ * @arg:   passed to it
+ * @left:  it was left, and the request is with the daemon; the next shim_rpc()
+ *	   with it waits on and sends nothing
+ * @line, @seq, @pid: where and what for, and whose
+ */
+struct shim_wait {
+	bool (*leave)(void *arg);
+	void *arg;
+	bool left;
+	struct line line;
+	uint64_t seq;
+	int pid;
+};
+
+#define LINE_PATIENCE_MS 100
+
+/** line_limit() - Have receiving return now and then; where that can't be had
+ * no wait is left. Connections to the door come so */
+void line_limit(int sock);
+
+/** wait_is_ours() - It was left, by this process and not by its parent */
+bool wait_is_ours(const struct shim_wait *w);
+
+/** wait_drop() - Nobody will take it up again */
+void wait_drop(struct shim_wait *w);
+
 /** line_given() - The other end has been sent along, or was not wanted */
 void line_given(struct line *l);
 

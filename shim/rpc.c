@@ -16,6 +16,9 @@
  * may have been carried out, and is not made again. On a fresh line an end is
  * the daemon's death.
  *
+ * Receiving from the door returns now and then (line.h), so that a trapped
+ * access, during which every signal is blocked, can leave its wait to one.
+ *
  * The reply is looked at before it is taken (MSG_PEEK), so that data goes
  * straight to the program's memory and the host kernel judges the pointers.
  */
@@ -41,6 +44,7 @@
 enum {
 	ROUND_AGAIN = 1,    /* something was missing and is there now */
 	ROUND_DEAD = -4096, /* nobody took the request: the line was dead */
+	ROUND_LEFT = -4097, /* the wait was left, see struct shim_wait */
 };
 
 /* A request's message, or stream of messages, ready to be cut into pieces. */
@@ -454,7 +458,8 @@ static int line_ended(const struct line *l)
  * abandoned, or none of ours at all. Returns how much follows the head, still
  * to be taken; ROUND_DEAD; -errno.
  */
-static long reply_wait(struct line *l, uint64_t seq, struct answer *ret)
+static long reply_wait(struct line *l, uint64_t seq, struct shim_wait *w,
+		       struct answer *ret)
 {
 	struct iovec iov = {ret, sizeof(*ret)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -464,6 +469,11 @@ static long reply_wait(struct line *l, uint64_t seq, struct answer *ret)
 
 		if (line_lost(l))
 			return -EINTR;
+		if (r == -EAGAIN) {
+			if (w && w->leave(w->arg))
+				return ROUND_LEFT;
+			continue;
+		}
 		if (r <= 0)
 			return r == 0 ? line_ended(l) : -ENODEV;
 		if ((size_t)r >= sizeof(ret->head) &&
@@ -587,7 +597,7 @@ static int round_reply(struct line *l, uint64_t seq, struct shim_rpc *rpc,
 		       struct needed **n, int64_t *ret)
 {
 	struct answer a;
-	long len = reply_wait(l, seq, &a);
+	long len = reply_wait(l, seq, rpc->wait, &a);
 
 	if (len < 0)
 		return (int)len;
@@ -599,6 +609,16 @@ static int round_reply(struct line *l, uint64_t seq, struct shim_rpc *rpc,
 	return 0;
 }
 
+/* The line stays in use until the wait is taken up again, or dropped. */
+static int leave_round(struct shim_wait *w, const struct line *l, uint64_t seq)
+{
+	w->left = true;
+	w->line = *l;
+	w->seq = seq;
+	w->pid = (int)SYS(getpid);
+	return ROUND_LEFT;
+}
+
 static int round_on(struct line *l, struct shim_rpc *rpc, struct needed **n,
 		    int64_t *ret)
 {
@@ -607,11 +627,15 @@ static int round_on(struct line *l, struct shim_rpc *rpc, struct needed **n,
 
 	if (r < 0)
 		return r;
+	if (rpc->wait && l->kind == LINE_PAIR)
+		line_limit(l->fd);
 	r = round_send(rpc, *n, l, &seq);
 	line_given(l);
 	if (r == 0) {
 		l->clean = false;
 		r = round_reply(l, seq, rpc, n, ret);
+		if (r == ROUND_LEFT)
+			return leave_round(rpc->wait, l, seq);
 	} else if (r == -ENODEV) {
 		l->clean = false;
 		r = line_reused(l) ? ROUND_DEAD : -ENODEV;
@@ -670,6 +694,24 @@ static int reach(struct shim_rpc *rpc, struct line *l)
 	return 0;
 }
 
+/* What was sent is not sent again, so nothing that is missing can be added. */
+static int64_t wait_on(struct shim_rpc *rpc)
+{
+	struct shim_wait *w = rpc->wait;
+	struct line line = w->line;
+	struct needed *n = NULL;
+	int64_t result = -EIO;
+	int r = round_reply(&line, w->seq, rpc, &n, &result);
+
+	need_free(n);
+	if (r == ROUND_LEFT)
+		return leave_round(w, &line, w->seq), -EINTR;
+	w->left = false;
+	line_settle(&line);
+	line_end(&line);
+	return r == 0 ? result : -ENODEV;
+}
+
 int64_t shim_rpc(struct shim_rpc *rpc)
 {
 	struct needed *n = NULL;
@@ -679,6 +721,8 @@ int64_t shim_rpc(struct shim_rpc *rpc)
 
 	rpc->ret_fd = -1;
 	rpc->ret_len = 0;
+	if (rpc->wait && rpc->wait->left)
+		return wait_on(rpc);
 	line_begin(&line, rpc->fd < 0 ? LINE_DOOR : LINE_PAIR);
 	r = reach(rpc, &line);
 	if (r == 0)
@@ -695,8 +739,11 @@ int64_t shim_rpc(struct shim_rpc *rpc)
 		if (r == 0)
 			r = round_run(&line, rpc, &n, &result);
 	}
-	line_end(&line);
+	if (r != ROUND_LEFT)
+		line_end(&line);
 	need_free(n);
+	if (r == ROUND_LEFT)
+		return -EINTR;
 	if (r == ROUND_DEAD)
 		r = -ENODEV;
 	return r < 0 ? r : result;

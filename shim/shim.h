@@ -193,6 +193,7 @@ struct shim_rpc {
 	size_t data_max;
 	int ret_fd;
 	size_t ret_len;
+	struct shim_wait *wait; /* NULL: not to be left (line.h) */
 };
 
 /**
@@ -200,7 +201,7 @@ struct shim_rpc {
  *
  * Context: anywhere, signal handlers included. Uses less than 6 KiB of stack.
  * Return: the result (>= 0; a descriptor where the op makes one) or -errno;
- * -ENODEV when there is no daemon (any more).
+ * -ENODEV when there is no daemon (any more); -EINTR @wait was left.
  */
 int64_t shim_rpc(struct shim_rpc *rpc);
 
@@ -239,19 +240,21 @@ int shim_rpc_side_door(void);
  * @name: the BAR's memfd name, struct shim_vma.name
  * @off:  offset in the memfd
  *
- * Return: 0 touch it again; negative: the program gets its SIGBUS.
+ * Return: 0 touch it again; -EINTR @wait was left; negative: the program gets
+ * its SIGBUS.
  */
-int shim_rpc_fault(const char *name, uint64_t off, bool write);
+int shim_rpc_fault(const char *name, uint64_t off, bool write,
+		   struct shim_wait *wait);
 
 /**
  * shim_rpc_access() - SV_ACCESS: one load or store of a trapped page
  * @size:  1, 2, 4 or 8
  * @value: the value to store, or receives the value loaded
  *
- * Return: 0 or -errno.
+ * Return: 0 or -errno; -EINTR @wait was left.
  */
 int shim_rpc_access(const char *name, uint64_t off, unsigned int size,
-		    bool write, uint64_t *value);
+		    bool write, uint64_t *value, struct shim_wait *wait);
 
 /* Copies between the shim and addresses the program gave */
 

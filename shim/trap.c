@@ -7,13 +7,15 @@
  * permissions: a register that must see every access. The instruction is
  * carried out by request and stepped over. All else is the program's.
  *
- * As in a page fault, no signal is handled meanwhile. The stack may be a
+ * As in a page fault, no signal is handled meanwhile, unless the answer is long
+ * in coming (struct left). The stack may be a
  * program's alternate one, of which the signal frame already took half, so
  * all of this happens on a stack made for it; only the program's own handler
  * runs where it would without us.
  */
 #include "shim/decode.h"
 #include "shim/emulate.h"
+#include "shim/line.h"
 #include "shim/path.h"
 #include "shim/signal.h"
 #include "shim/wiped.h"
@@ -26,7 +28,35 @@
 #define PAGE	   4096
 #define STACK_SIZE (64u << 10)
 #define RETRIES	   1000 /* closed and opened again, each time */
+#define ACCESSES   32	/* of one instruction that may be left */
+#define LEFT	   2	/* instructions of a thread: a handler's and its own */
 #define ERR_WRITE  2	/* of a page fault's error code: it was a store */
+
+/* One access of a register by an instruction. */
+struct access {
+	uint64_t addr;
+	uint64_t value;
+	unsigned int size;
+	bool write;
+};
+
+/*
+ * The daemon takes long and a signal is pending: the handler returns to the
+ * instruction as if it had not begun, and the host delivers the signal there.
+ * When the same instruction traps again, what it has done is not done again,
+ * and the wait goes on. If the program jumps away instead, the next to need the
+ * place drops it: its store counts as made.
+ */
+struct left {
+	greg_t where[5];
+	struct access done[ACCESSES];
+	unsigned int n_done;
+	struct access due;
+	struct shim_wait wait; /* wait.left: it is in use */
+};
+
+static __thread struct left lefts[LEFT];
+static __thread unsigned int next_left;
 
 /* One fault, from entry to verdict. */
 struct trap {
@@ -36,6 +66,10 @@ struct trap {
 	bool forward; /* to the program, as @info says */
 	struct insn insn;
 	struct shim_vma vma; /* where it trapped, or the last one asked for */
+	struct left *left;   /* the instruction has been here before */
+	struct access done[ACCESSES];
+	unsigned int n_done;
+	bool leaves;
 };
 
 /* What the program is to get instead of what the host said. */
@@ -80,7 +114,8 @@ static int copy_plain(struct trap *t, uint64_t addr, void *buf,
 			return blame(t, SIGSEGV, SEGV_ACCERR, addr);
 		if (!t->vma.bar ||
 		    shim_rpc_fault(t->vma.name,
-				   t->vma.off + addr - t->vma.start, write))
+				   t->vma.off + addr - t->vma.start, write,
+				   NULL))
 			break;
 	}
 	return blame(t, SIGBUS, BUS_ADRERR, addr);
@@ -93,15 +128,119 @@ static bool permitted(const struct shim_vma *vma, bool write)
 		     : vma->prot & (PROT_READ | PROT_WRITE);
 }
 
+/* What tells one execution of an instruction from another. */
+static void get_where(const struct trap *t, greg_t where[5])
+{
+	static const int regs[5] = {REG_RIP, REG_RSP, REG_RCX, REG_RSI,
+				    REG_RDI};
+
+	for (int i = 0; i < 5; i++)
+		where[i] = t->uc->uc_mcontext.gregs[regs[i]];
+}
+
+static struct left *find_left(const struct trap *t)
+{
+	greg_t where[5];
+
+	get_where(t, where);
+	for (int i = 0; i < LEFT; i++)
+		if (lefts[i].wait.left &&
+		    !memcmp(lefts[i].where, where, sizeof(where)))
+			return &lefts[i];
+	return NULL;
+}
+
+/* Is there a signal that the instruction would be interrupted by? */
+static bool signal_waits(void *arg)
+{
+	const struct trap *t = arg;
+	uint64_t pending = 0, blocked;
+
+	memcpy(&blocked, &t->uc->uc_sigmask, sizeof(blocked));
+	SYS(rt_sigpending, &pending, sizeof(pending));
+	return pending & ~blocked;
+}
+
+static void leave(struct trap *t, const struct access *a,
+		  const struct shim_wait *w)
+{
+	struct left *left = t->left;
+
+	if (!left) {
+		left = &lefts[next_left++ % LEFT];
+		wait_drop(&left->wait);
+	}
+	get_where(t, left->where);
+	memcpy(left->done, t->done, sizeof(left->done));
+	left->n_done = t->n_done;
+	left->due = *a;
+	left->wait = *w;
+	t->leaves = true;
+}
+
+static bool same_access(const struct access *a, const struct access *b)
+{
+	return a->addr == b->addr && a->size == b->size &&
+	       a->write == b->write && (!a->write || a->value == b->value);
+}
+
+/* Was it made before the instruction was left? Then it has its value. */
+static bool done_before(const struct trap *t, struct access *a)
+{
+	const struct left *left = t->left;
+
+	if (!left || t->n_done >= left->n_done ||
+	    !same_access(&left->done[t->n_done], a))
+		return false;
+	a->value = left->done[t->n_done].value;
+	return true;
+}
+
+/* The one that it was left in: to be waited for, unless we are a child. */
+static bool is_due(const struct trap *t, const struct access *a)
+{
+	return t->left && t->n_done == t->left->n_done &&
+	       same_access(&t->left->due, a) && wait_is_ours(&t->left->wait);
+}
+
+static int access_daemon(struct trap *t, struct access *a)
+{
+	struct shim_wait w = {.leave = signal_waits, .arg = t};
+
+	if (is_due(t, a)) {
+		w = t->left->wait;
+		w.arg = t;
+		t->left->wait.left = false;
+	}
+
+	int r = shim_rpc_access(
+		t->vma.name, t->vma.off + a->addr - t->vma.start, a->size,
+		a->write, &a->value, t->n_done < ACCESSES ? &w : NULL);
+
+	if (r == -EINTR && w.left)
+		leave(t, a, &w);
+	return r;
+}
+
 static int access_trapped(struct trap *t, uint64_t addr, unsigned int size,
 			  bool write, uint64_t *value)
 {
+	struct access a = {addr, write ? *value : 0, size, write};
+
 	if (!permitted(&t->vma, write))
 		return blame(t, SIGSEGV, SEGV_ACCERR, addr);
 
-	int r = shim_rpc_access(t->vma.name, t->vma.off + addr - t->vma.start,
-				size, write, value);
-	return r < 0 ? blame(t, SIGBUS, BUS_ADRERR, addr) : 0;
+	int r = done_before(t, &a) ? 0 : access_daemon(t, &a);
+
+	if (t->leaves)
+		return r;
+	if (r < 0)
+		return blame(t, SIGBUS, BUS_ADRERR, addr);
+	if (t->n_done < ACCESSES)
+		t->done[t->n_done++] = a;
+	if (!write)
+		*value = a.value;
+	return 0;
 }
 
 static int touch_piece(struct trap *t, uint64_t addr, unsigned int size,
@@ -162,7 +301,7 @@ static int check_second(struct trap *t, uint64_t addr, unsigned int size,
 	if (!permitted(&vma, write))
 		return blame(t, SIGSEGV, SEGV_ACCERR, second);
 	if (vma.bar && !vma.trap &&
-	    shim_rpc_fault(vma.name, vma.off + second - vma.start, write))
+	    shim_rpc_fault(vma.name, vma.off + second - vma.start, write, NULL))
 		return blame(t, SIGBUS, BUS_ADRERR, second);
 	return 0;
 }
@@ -253,24 +392,37 @@ static void on_trapped_page(struct trap *t)
 	int r = insn_decode(code, n, gregs, &t->insn);
 
 	t->forward = false;
+	t->left = find_left(t);
 	if (r == 0)
 		r = check_reach(t);
 	if (r == 0)
 		r = emulate(&t->insn, &t->uc->uc_mcontext, &bus);
+	if (t->leaves)
+		return;
+	if (t->left)
+		wait_drop(&t->left->wait);
 	if (r < 0 && !t->forward) {
 		complain(code, n, rip);
 		blame(t, SIGBUS, BUS_ADRERR, addr);
 	}
 }
 
+/* Left to a signal it is asked anew: the question changes nothing. */
 static void on_closed_bar(struct trap *t)
 {
 	uint64_t addr = (uint64_t)(uintptr_t)t->info->si_addr;
 	bool write = t->uc->uc_mcontext.gregs[REG_ERR] & ERR_WRITE;
+	struct shim_wait w = {.leave = signal_waits, .arg = t};
 
-	t->forward = t->info->si_code != BUS_ADRERR || !is_bar(addr, &t->vma) ||
-		     shim_rpc_fault(t->vma.name,
-				    t->vma.off + addr - t->vma.start, write);
+	t->forward = true;
+	if (t->info->si_code != BUS_ADRERR || !is_bar(addr, &t->vma))
+		return;
+
+	int r = shim_rpc_fault(t->vma.name, t->vma.off + addr - t->vma.start,
+			       write, &w);
+
+	t->forward = r != 0 && !w.left;
+	wait_drop(&w);
 }
 
 __attribute__((used)) static void trap_body(struct trap *t)

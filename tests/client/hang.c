@@ -2,27 +2,45 @@
 /*
  * A model one callback of which does not return for as long as a file exists:
  * what a mistake in a model looks like to everybody else. Register 0 of BAR 0
- * reads as what was last written to it plus 1; BAR 2 is memory.
+ * reads as the sum of what was written to it plus 1, register 8 as how often
+ * register 0 was read; BAR 2 is memory.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "hang.h"
 
-#define LOOK_US 1000
+#define LOOK_US	  1000
+#define REG_READS 8
 
 struct hang {
 	uint64_t val;
+	uint64_t reads;
 	const char *in;
 	const char *file;
 };
+
+/* FILE.CALLBACK says that it is in there. */
+static void say_so(const struct hang *h)
+{
+	char name[PATH_MAX];
+
+	snprintf(name, sizeof(name), "%s.%s", h->file, h->in);
+	close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
 
 static void maybe(struct sv_dev *dev, const char *where)
 {
 	const struct hang *h = sv_state(dev);
 
-	while (h->in && !strcmp(h->in, where) && access(h->file, F_OK) == 0)
+	if (!h->in || strcmp(h->in, where) || access(h->file, F_OK) < 0)
+		return;
+	say_so(h);
+	while (access(h->file, F_OK) == 0)
 		usleep(LOOK_US);
 }
 
@@ -55,13 +73,19 @@ static void hang_reset(struct sv_dev *dev, enum sv_reset why)
 
 	maybe(dev, names[why]);
 	((struct hang *)sv_state(dev))->val = 0;
+	((struct hang *)sv_state(dev))->reads = 0;
 }
 
 static uint64_t hang_read(struct sv_dev *dev, unsigned int bar, uint64_t off,
 			  unsigned int size)
 {
+	struct hang *h = sv_state(dev);
+
 	maybe(dev, "read");
-	return ((struct hang *)sv_state(dev))->val + 1;
+	if (off == REG_READS)
+		return h->reads;
+	h->reads++;
+	return h->val + 1;
 }
 
 static void hang_write(struct sv_dev *dev, unsigned int bar, uint64_t off,

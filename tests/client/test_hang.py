@@ -134,6 +134,11 @@ def hang(serve, me):
     h.end()
 
 
+def await_hang(file, where):
+    support.wait_for(pathlib.Path(f"{file}.{where}").exists,
+                     f"{where}() not to return", 30)
+
+
 def start_all(hang, script):
     """A program inside each callback, or waiting at its door."""
     hang.hang()
@@ -142,6 +147,7 @@ def start_all(hang, script):
         victims[where] = hang.popen(script(VICTIM, where, bdf))
     for where, p in victims.items():
         assert p.stdout.readline() == "begins\n", where
+        await_hang(hang.file, where)
     return victims
 
 
@@ -197,7 +203,6 @@ def test_each_callback_hangs_alone(hang, script):
 
 def test_many_waiters_of_one_device_leave_room(hang, script):
     many = '''
-    import threading
     dev = Device(sys.argv[1])
     dev.command(2)
     bar = dev.map_bar(0)
@@ -213,13 +218,42 @@ def test_many_waiters_of_one_device_leave_room(hang, script):
     print("all", flush=True)
     '''
     hang.hang()
-    programs = [hang.popen(script(many, hang.bdf[w])) for w in ("write",) * 1]
-    for p in programs:
-        assert p.stdout.readline() == "begins\n"
+    p = hang.popen(script(many, hang.bdf["write"]))
+    await_hang(hang.file, "write")
     status, out, err = hang.daemon.run(*script(OTHER, "0000:20:00.0"))
     assert (status, out) == (0, "well\n"), err
-    for p in programs:
-        assert rest(p) == (0, "all\n")
+    assert rest(p) == (0, "begins\nall\n")
+
+
+def why(hang):
+    status, out, err = hang.user.softvfio("why", "--instance",
+                                          hang.daemon.name)
+    assert status == 0, err
+    return out
+
+
+# Before the watchdog would end the wait: that one has been is in `why`.
+@pytest.mark.parametrize("test,where", [
+    ("store", "write"), ("altstack", "write"), ("load", "read"),
+    ("modify", "write"), ("both-halves", "write"), ("jump", "write"),
+    ("fork", "write"), ("touch", "reset")])
+def test_a_handler_runs_while_an_access_waits(hang, test, where):
+    hang.hang()
+    p = hang.popen([HERE / "victim_hang", test, hang.bdf[where], hang.file])
+    assert rest(p)[0] == 0
+    assert "stuck" not in why(hang)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT,
+                                    signal.SIGALRM])
+def test_a_signal_ends_an_access(hang, number):
+    hang.hang()
+    p = hang.popen([HERE / "victim_hang", "default", hang.bdf["write"],
+                    hang.file])
+    await_hang(hang.file, "write")
+    os.kill(p.pid, number)
+    assert rest(p)[0] == -number
+    assert "stuck" not in why(hang)
 
 
 FEW = ("sh", "-c", 'ulimit -n 4096 && exec "$@"', "sh")  # descriptors
@@ -333,12 +367,9 @@ def test_a_signal_ends_run(me, script, where, number):
     p = of_private_run(me, [f"hang,in={where},file={file}"],
                        script("signal.signal(signal.SIGINT, signal.SIG_DFL)\n" +
                               STORE, "0000:01:00.0"))
-    if where == "write":
-        assert p.stdout.readline() == "begins\n"
-    else:
-        support.wait_for(lambda: len(session(str(file))) > 1, "the daemon", 30)
+    await_hang(file, where)
     os.kill(p.pid, number)
     out, err = p.communicate(timeout=support.deadline(60))
-    assert p.returncode == -number and out == "", err
+    assert p.returncode == -number and "stored" not in out, err
     support.wait_for(lambda: not session(str(file)), "the daemon's end", 30)
     file.unlink()
