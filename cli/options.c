@@ -23,8 +23,10 @@ static const struct cli_option help_option = {
 };
 
 /* The line that says what is wrong. It quotes whatever was written. */
-static void say(const char *blank, const char *name, const char *fmt,
-		va_list ap)
+__attribute__((format(printf, 3, 0))) static void say(const char *blank,
+						      const char *name,
+						      const char *fmt,
+						      va_list ap)
 {
 	char line[SAID_MAX];
 

@@ -78,7 +78,7 @@ def count(path):
 
 
 def main():
-    totals = [count(path) for path in sys.argv[1:]]
+    totals = [[0, 0, 0], *map(count, sys.argv[1:])]
     passed, failed, skipped = (sum(t) for t in zip(*totals))
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
 
