@@ -3,6 +3,7 @@
 tools/summary.py, in each way that a test is run here."""
 import collections
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -81,11 +82,15 @@ def write_project(folder):
         (folder / name).write_text(text)
 
 
+def need_meson():
+    if not shutil.which("meson"):
+        pytest.skip("meson is not in the path")
+
+
 @pytest.fixture(scope="module", name="logs")
 def meson_logs(tmp_path_factory):
     """Where meson wrote about all of them."""
-    if not shutil.which("meson"):
-        pytest.skip("meson is not in the path")
+    need_meson()
     folder = tmp_path_factory.mktemp("runners")
     write_project(folder)
     subprocess.run(["meson", "setup", folder / "build", folder], check=True,
@@ -120,3 +125,33 @@ def test_each_kind_is_counted_as_what_it_is(logs, tmp_path, name):
                         re.M)
     assert list(map(int, closing.groups())) == kind.counts, said
     assert kind.said in said
+
+
+# What tools/check asks for
+
+def test_a_short_run_makes_fewer_schedules():
+    done = subprocess.run(
+        [support.BUILD / "tests" / "sched" / "schedules", "gate", "10000"],
+        env={**os.environ, "SOFTVFIO_SCHEDULES": "200"}, check=True,
+        capture_output=True, text=True)
+    assert "# 200 schedules of " in done.stdout
+
+
+def test_a_tier_that_there_is_not_is_named():
+    done = subprocess.run([TESTS.parent / "tools" / "check", "everything"],
+                          check=False, capture_output=True, text=True)
+    assert done.returncode == 2 and "'everything' is no tier" in done.stderr
+
+
+def test_every_suite_that_a_tier_asks_for_is_there():
+    need_meson()
+    text = (TESTS.parent / "tools" / "check").read_text()
+    asked = {name for names in re.findall(r"--suite=\{(.*?)\}", text)
+             for name in names.split(",")}
+    asked |= set(re.findall(r"--no-suite=(\w+)", text))
+    listed = subprocess.run(["meson", "introspect", "--tests", support.BUILD],
+                            check=True, capture_output=True, text=True).stdout
+    there = {suite.rpartition(":")[2] for test in json.loads(listed)
+             for suite in test["suite"]}
+    there.add("long")   # in gcc's plain build only
+    assert len(asked) > 5 and asked <= there
