@@ -12,9 +12,9 @@
 
 #include "daemon/daemon.h"
 #include "hosted.h"
-#include "inject.h"
 #include "lib/log.h"
 #include "tests/sched/host.h"
+#include "tests/unit/fds.h"
 
 #define DEADLINE_S 20
 
@@ -40,6 +40,13 @@ bool host_is_late(unsigned long deadline)
 	return now_ms() > deadline;
 }
 
+static void (*on_failure)(void);
+
+void host_on_failure(void (*fn)(void))
+{
+	on_failure = fn;
+}
+
 void sched_fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -48,7 +55,20 @@ void sched_fail(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+	if (on_failure)
+		on_failure();
 	abort();
+}
+
+int host_count_fds(int max)
+{
+	unsigned long deadline = host_deadline();
+	int n;
+
+	do
+		n = count_fds();
+	while (n > max && !host_is_late(deadline));
+	return n;
 }
 
 void sched_wait_readable(int fd, const char *name)
@@ -56,13 +76,7 @@ void sched_wait_readable(int fd, const char *name)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int ms = (int)(host_deadline() - now_ms());
 
-	if (poll(&p, 1, ms) == 1)
-		return;
-
-	struct injected in = inject_disarm();
-
-	sched_fail("%s: no answer in time, %s (%p) failed", name,
-		   in.call ? in.call : "nothing", in.from);
+	sched_expect(poll(&p, 1, ms) == 1, "%s: no answer in time", name);
 }
 
 void host_begin(struct host *h, const char *const *devices)

@@ -30,6 +30,13 @@ bool host_start(struct host *h);
 void host_stop(struct host *h);
 void host_end(struct host *h);
 
+/** host_on_failure() - What sched_fail() calls before it ends the process */
+void host_on_failure(void (*fn)(void));
+
+/** host_count_fds() - Of the process, once there are @max at most, or in the
+ * end: what programs sent is closed by a thread that nobody waits for */
+int host_count_fds(int max);
+
 /** host_deadline() - A moment that is too late for whatever is waited for */
 unsigned long host_deadline(void);
 bool host_is_late(unsigned long deadline);

@@ -42,6 +42,15 @@ struct injected inject_disarm(void)
 	return (struct injected){failed, failed_from};
 }
 
+void inject_report(void)
+{
+	const char *call = failed;
+	void *from = failed_from;
+
+	fprintf(stderr, "the host has failed: %s, called at %p\n",
+		call ? call : "nothing", from);
+}
+
 static bool fails(const char *call, void *from, int err)
 {
 	int now = left;

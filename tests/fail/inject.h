@@ -27,6 +27,9 @@ struct injected {
 /** inject_disarm() - Nothing fails any more */
 struct injected inject_disarm(void);
 
+/** inject_report() - What has failed, to stderr */
+void inject_report(void);
+
 /** inject_json() - Have jansson's memory fail too */
 void inject_json(void);
 

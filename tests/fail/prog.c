@@ -190,3 +190,26 @@ void prog_end(struct prog *p)
 			close(p->other[i]);
 	client_done(&p->c);
 }
+
+void prog_learn_instance(struct host *h, const char *bdf, unsigned int number)
+{
+	struct question q = {
+		.op = SV_MMAP,
+		.call = "mmap",
+		.arg = {REGION(0), MAP_LEN, PROT_READ, MAP_SHARED},
+	};
+	char path[32], name[64] = "";
+	struct answer a;
+	struct prog p;
+
+	prog_begin(&p, h, bdf, number, DEVICE);
+	q.on = p.device;
+	sched_expect(client_ask(&p.c, &q, &a) == 0, "mmap");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", a.fd);
+	sched_expect(
+		readlink(path, name, sizeof(name) - 1) > 0 &&
+			sscanf(name, "/memfd:softvfio:%llx", &h->instance) == 1,
+		"%s: no BAR", name);
+	close(a.fd);
+	prog_end(&p);
+}

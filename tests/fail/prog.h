@@ -45,6 +45,9 @@ struct prog {
 void prog_begin(struct prog *p, struct host *h, const char *bdf,
 		unsigned int number, enum stage stage);
 
+/** prog_learn_instance() - Of its BARs' names, which a mapping tells: into @h */
+void prog_learn_instance(struct host *h, const char *bdf, unsigned int number);
+
 /** prog_end() - Close everything */
 void prog_end(struct prog *p);
 

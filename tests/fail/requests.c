@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of requests: requests.h. A request that is new needs a row. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,6 +60,26 @@ static int64_t ask_stat(struct prog *p)
 static int64_t ask_stat_sysfs(struct prog *p)
 {
 	return stat_path(p, "/sys/bus/pci/drivers/vfio-pci/bind");
+}
+
+static int64_t ask_door(struct prog *p, enum sv_op op, const char *call)
+{
+	struct question q = {.on = -1, .op = op, .call = call};
+	struct answer a;
+	int64_t r = client_ask(&p->c, &q, &a);
+
+	prog_keep(p, a.fd);
+	return r;
+}
+
+static int64_t ask_known(struct prog *p)
+{
+	return ask_door(p, SV_KNOWN, "known?");
+}
+
+static int64_t ask_side_door(struct prog *p)
+{
+	return ask_door(p, SV_SIDE_DOOR, "side door");
 }
 
 static int64_t ask_fault(struct prog *p)
@@ -131,6 +152,26 @@ static void prepare_files(struct prog *p)
 }
 
 /* --- containers --- */
+
+static void prepare_odd(struct prog *p)
+{
+	prog_keep(p, open("/dev/null", O_RDWR | O_CLOEXEC));
+}
+
+/* With a descriptor that nobody asked for, of a kind that may close late. */
+static int64_t ask_with_odd(struct prog *p)
+{
+	struct question q = {
+		.on = p->container,
+		.op = SV_FSTAT,
+		.call = "fstat",
+		.fds = {p->other[0]},
+		.n_fds = 1,
+	};
+	struct answer a;
+
+	return client_ask(&p->c, &q, &a);
+}
 
 static int64_t ask_op(struct prog *p, enum sv_op op, const char *call)
 {
@@ -630,6 +671,9 @@ const struct request_row request_rows[] = {
 	{"stat", DOOR(SV_STAT), CONNECTED, NULL, ask_stat, NULL, ANY},
 	{"stat of a file of /sys", DOOR(SV_STAT), CONNECTED, NULL,
 	 ask_stat_sysfs, NULL, ANY},
+	{"known", DOOR(SV_KNOWN), CONNECTED, NULL, ask_known, NULL, ANY},
+	{"side door", DOOR(SV_SIDE_DOOR), CONNECTED, NULL, ask_side_door, NULL,
+	 ANY},
 	{"fault", DOOR(SV_FAULT), DECODES, NULL, ask_fault, NULL, ANY},
 	{"access", SV_ACCESS, ON_DOOR, 0, NULL, true, DECODES, NULL, ask_access,
 	 NULL, ANY},
@@ -644,6 +688,8 @@ const struct request_row request_rows[] = {
 
 	{"fstat", FILE_OF(SV_FSTAT, ON_CONTAINER), CONTAINER, NULL, ask_fstat,
 	 NULL, ANY},
+	{"fstat with a descriptor", FILE_OF(SV_FSTAT, ON_CONTAINER), CONTAINER,
+	 prepare_odd, ask_with_odd, NULL, ANY},
 	{"channel", FILE_OF(SV_CHANNEL, ON_CONTAINER), CONTAINER, NULL,
 	 ask_channel, NULL, ANY},
 	{"API version", IOCTL(ON_CONTAINER, VFIO_GET_API_VERSION), CONTAINER,

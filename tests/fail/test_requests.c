@@ -43,30 +43,6 @@ static int fds_before;
 
 /* --- what has to hold afterwards --- */
 
-/* The instance is part of BARs' names, which a mapping tells. */
-static void learn_instance(void)
-{
-	struct question q = {
-		.op = SV_MMAP,
-		.call = "mmap",
-		.arg = {REGION(0), MAP_LEN, PROT_READ, MAP_SHARED},
-	};
-	char path[32], name[64] = "";
-	struct answer a;
-	struct prog p;
-
-	prog_begin(&p, &host, MEMORY_BDF, 1, DEVICE);
-	q.on = p.device;
-	sched_expect(client_ask(&p.c, &q, &a) == 0, "mmap");
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", a.fd);
-	sched_expect(readlink(path, name, sizeof(name) - 1) > 0 &&
-			     sscanf(name, "/memfd:softvfio:%llx",
-				    &host.instance) == 1,
-		     "%s: no BAR", name);
-	close(a.fd);
-	prog_end(&p);
-}
-
 static void expect_done(const char *what, int64_t r)
 {
 	sched_expect(r >= 0, "afterwards: %s: %s", what, strerror((int)-r));
@@ -345,9 +321,10 @@ int main(void)
 		};
 	inject_spare_me(true);
 	inject_json();
+	host_on_failure(inject_report);
 	host_begin(&host, machine);
 	sched_expect(host_start(&host), "the daemon does not start");
-	learn_instance();
+	prog_learn_instance(&host, MEMORY_BDF, 1);
 	warm_up();
 
 	int failed = _cmocka_run_group_tests("requests", tests, n, NULL, NULL);

@@ -78,7 +78,7 @@ static void sweep(bool lasting)
 	for (unsigned int n = 1; in.call; n++) {
 		inject_arm(n, lasting);
 		start_and_stop(&h, &in);
-		sched_expect(count_fds() == fds,
+		sched_expect(host_count_fds(fds) == fds,
 			     "%s (call %u, %p) failed: %d descriptors, %d "
 			     "before",
 			     in.call, n, in.from, count_fds(), fds);
@@ -153,5 +153,6 @@ int main(void)
 
 	inject_spare_me(true);
 	inject_json();
+	host_on_failure(inject_report);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
