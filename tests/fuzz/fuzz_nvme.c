@@ -18,6 +18,7 @@
 
 #include "dev/nvme/nvme.h"
 #include "dev/nvme/nvme_spec.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/devhost.h"
 
 #define PAGE	 4096u
@@ -35,25 +36,6 @@
 #define HOLE	  0x800000u
 #define HOLE_LEN  0x002000u
 #define HOLE_BYTE 0xa5
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, size_t bytes)
-{
-	uint64_t val = 0;
-
-	if (bytes > in->left)
-		bytes = in->left;
-	memcpy(&val, in->at, bytes);
-	in->at += bytes;
-	in->left -= bytes;
-	return val;
-}
 
 /* Lists, pages, pages with an offset, the hole's edge, and anything */
 static uint64_t take_addr(struct input *in)
