@@ -40,10 +40,11 @@ struct devthread {
 	_Atomic bool stop;
 	struct mutex lock; /* the sleep itself, and the fields below */
 	struct cond wake;
-	struct cond news;	  /* one of them has changed */
-	bool begun;		  /* first() has returned */
-	bool alive;		  /* last() has not */
-	int (*job)(void *opaque); /* NULL: none */
+	struct cond news;      /* one of them has changed */
+	bool begun;	       /* first() has returned */
+	bool alive;	       /* last() has not */
+	int (*job)(void *arg); /* NULL: none */
+	void *job_arg;
 	bool job_begun;
 	bool job_left; /* by whoever asked for it */
 	bool job_done; /* and whoever asked has not seen it */
@@ -122,12 +123,13 @@ static void devthread_say(struct devthread *t, bool *what, bool value)
 	mutex_unlock(&t->lock);
 }
 
-static int (*take_job(struct devthread *t))(void *opaque)
+static int (*take_job(struct devthread *t, void **ret_arg))(void *arg)
 {
 	mutex_lock(&t->lock);
-	int (*job)(void *opaque) = t->job_done ? NULL : t->job;
+	int (*job)(void *arg) = t->job_done ? NULL : t->job;
 
 	t->job_begun = job;
+	*ret_arg = t->job_arg;
 	mutex_unlock(&t->lock);
 	return job;
 }
@@ -151,10 +153,11 @@ static void finish_job(struct devthread *t, int result)
 
 static void do_job(struct devthread *t)
 {
-	int (*job)(void *opaque) = take_job(t);
+	void *arg;
+	int (*job)(void *arg) = take_job(t, &arg);
 
 	if (job)
-		finish_job(t, job(t->opaque));
+		finish_job(t, job(arg));
 }
 
 static void devthread_work(struct devthread *t)
@@ -200,8 +203,10 @@ static int wait_begun(struct devthread *t)
 	mutex_lock(&t->lock);
 	while (!t->begun && waits)
 		waits = devthread_wait(t);
+	int r = t->begun ? 0 : -ETIMEDOUT;
+
 	mutex_unlock(&t->lock);
-	return waits ? 0 : -ETIMEDOUT;
+	return r;
 }
 
 int devthread_start(struct devthread *t, const char *name)
@@ -234,8 +239,10 @@ static int wait_ended(struct devthread *t)
 	mutex_lock(&t->lock);
 	while (t->alive && waits)
 		waits = devthread_wait(t);
+	int r = t->alive ? -ETIMEDOUT : 0;
+
 	mutex_unlock(&t->lock);
-	return waits ? 0 : -ETIMEDOUT;
+	return r;
 }
 
 int devthread_stop(struct devthread *t)
@@ -262,16 +269,32 @@ void devthread_kick(struct devthread *t)
 		devthread_wake(t);
 }
 
+/* How long somebody waits for a job; NULL: as long as it is worth it. */
+struct patience {
+	uint64_t begin_ns;
+	uint64_t end_ns;
+};
+
+static bool wait_for_job(struct devthread *t, const struct patience *p,
+			 bool begun) REQUIRES(&t->lock)
+{
+	if (!p)
+		return devthread_wait(t);
+	return cond_wait_until(&t->news, &t->lock,
+			       begun ? p->end_ns : p->begin_ns);
+}
+
 /* One at a time: whoever asks waits for the place. */
-static bool post_job(struct devthread *t, int (*fn)(void *opaque))
-	REQUIRES(&t->lock)
+static bool post_job(struct devthread *t, int (*fn)(void *arg), void *arg,
+		     const struct patience *p) REQUIRES(&t->lock)
 {
 	while (t->alive && t->job)
-		if (!devthread_wait(t))
+		if (!wait_for_job(t, p, false))
 			return false;
 	if (!t->alive)
 		return true;
 	t->job = fn;
+	t->job_arg = arg;
 	atomic_store(&t->kicked, true);
 	cond_signal(&t->wake);
 	return true;
@@ -281,16 +304,20 @@ static bool post_job(struct devthread *t, int (*fn)(void *opaque))
 static int leave_job(struct devthread *t) REQUIRES(&t->lock)
 {
 	t->job_left = t->job_begun;
-	if (!t->job_begun)
-		t->job = NULL;
+	if (t->job_begun)
+		return -EINPROGRESS;
+	t->job = NULL;
+	cond_broadcast(&t->news);
 	return -ETIMEDOUT;
 }
 
 /* @ret_ours: the thread has ended without a look at it. */
-static int await_job(struct devthread *t, bool *ret_ours) REQUIRES(&t->lock)
+static int await_job(struct devthread *t, const struct patience *p,
+		     bool *ret_ours) REQUIRES(&t->lock)
 {
 	while (!t->job_done && t->alive)
-		if (!devthread_wait(t))
+		if (!wait_for_job(t, p, t->job_begun) && !t->job_done &&
+		    t->alive)
 			return leave_job(t);
 	*ret_ours = !t->job_done;
 	t->job_done = false;
@@ -301,17 +328,38 @@ static int await_job(struct devthread *t, bool *ret_ours) REQUIRES(&t->lock)
 	return t->job_result;
 }
 
-int devthread_do(struct devthread *t, int (*fn)(void *opaque))
+static int ask(struct devthread *t, int (*fn)(void *arg), void *arg,
+	       const struct patience *p, bool *ret_ours)
 {
-	bool ours = false;
 	int r = -ETIMEDOUT;
 
 	mutex_lock(&t->lock);
-	if (post_job(t, fn)) {
-		ours = !t->alive;
-		if (!ours)
-			r = await_job(t, &ours);
+	*ret_ours = false;
+	if (post_job(t, fn, arg, p)) {
+		*ret_ours = !t->alive;
+		if (t->alive)
+			r = await_job(t, p, ret_ours);
 	}
 	mutex_unlock(&t->lock);
-	return ours ? fn(t->opaque) : r;
+	return r;
+}
+
+int devthread_do(struct devthread *t, int (*fn)(void *opaque))
+{
+	bool ours;
+	int r = ask(t, fn, t->opaque, NULL, &ours);
+
+	if (ours)
+		return fn(t->opaque);
+	return r == -EINPROGRESS ? -ETIMEDOUT : r;
+}
+
+int devthread_do_until(struct devthread *t, int (*fn)(void *arg), void *arg,
+		       uint64_t begin_ns, uint64_t end_ns)
+{
+	const struct patience p = {begin_ns, end_ns};
+	bool ours;
+	int r = ask(t, fn, arg, &p, &ours);
+
+	return ours ? -ETIMEDOUT : r;
 }

@@ -8,6 +8,7 @@
 #define SOFTVFIO_CORE_DEVTHREAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct devthread;
 
@@ -69,6 +70,17 @@ int devthread_stop(struct devthread *t);
  * @fn is not begun any more, but may have been.
  */
 int devthread_do(struct devthread *t, int (*fn)(void *opaque));
+
+/**
+ * devthread_do_until() - Have it call @fn(@arg), but wait for that no longer
+ * @begin_ns: than until then, for it to begin
+ * @end_ns:   than until then, once it has
+ *
+ * Return: what @fn returned; -ETIMEDOUT it was not begun and will not be;
+ * -EINPROGRESS it was, and goes on with @arg.
+ */
+int devthread_do_until(struct devthread *t, int (*fn)(void *arg), void *arg,
+		       uint64_t begin_ns, uint64_t end_ns);
 
 /**
  * devthread_kick() - Have run() called soon

@@ -4,6 +4,7 @@
  * faults, trapped loads and stores, and a peer device's DMA into a BAR.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 /* How long a peer's DMA tries for a model that is busy: a completion time-out.
  * Waiting without end could deadlock two devices writing to each other. */
 #define PEER_TIMEOUT_NS 10000000
+#define PEER_ANSWER_NS	1000000000 /* and for its answer */
 
 #define MEMORY_OFF "%s BAR%u: touched with memory decode off"
 
@@ -485,39 +487,99 @@ int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 		       : 0;
 }
 
-static int peer_words(struct sv_dev *dev, unsigned int index, uint64_t off,
-		      uint8_t *buf, size_t len, bool write)
-	REQUIRES(&dev->model, &dev->access)
+/* What a peer wants of a model. Who asks may have left before it is done. */
+struct peer_access {
+	atomic_int refs;
+	struct sv_dev *dev;
+	unsigned int index;
+	uint64_t off;
+	size_t len;
+	bool write;
+	uint64_t begin_ns;
+	uint8_t buf[];
+};
+
+static void peer_put(struct peer_access *p)
 {
-	if (!bar_decodes(dev, &dev->bar[index]))
+	if (atomic_fetch_sub(&p->refs, 1) == 1)
+		free(p);
+}
+
+static int peer_words(struct peer_access *p)
+	REQUIRES(&p->dev->model, &p->dev->access)
+{
+	if (!bar_decodes(p->dev, &p->dev->bar[p->index]))
 		return -EIO;
-	for (size_t done = 0; done < len;) {
-		unsigned int size = access_size(off + done, len - done, 8);
+	for (size_t done = 0; done < p->len;) {
+		unsigned int size =
+			access_size(p->off + done, p->len - done, 8);
 		uint64_t val = 0;
 
-		if (write)
-			memcpy(&val, buf + done, size);
-		model_access(dev, index, off + done, size, write, &val);
-		if (!write)
-			memcpy(buf + done, &val, size);
+		memcpy(&val, p->buf + done, size);
+		model_access(p->dev, p->index, p->off + done, size, p->write,
+			     &val);
+		memcpy(p->buf + done, &val, size);
 		done += size;
 	}
 	return 0;
 }
 
-static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
-			uint8_t *buf, size_t len, bool write)
+/* On the thread of the device that is accessed: if its model does not return,
+ * that of the one which accesses it does. */
+static int peer_job(void *arg)
 {
-	uint64_t deadline = clock_ns() + PEER_TIMEOUT_NS;
+	struct peer_access *p = arg;
 	int r = -EIO;
 
-	if (!mutex_lock_until(&dev->model, deadline))
-		return r;
-	if (mutex_lock_until(&dev->access, deadline)) {
-		r = peer_words(dev, index, off, buf, len, write);
-		mutex_unlock(&dev->access);
+	if (mutex_lock_until(&p->dev->model, p->begin_ns)) {
+		if (mutex_lock_until(&p->dev->access, p->begin_ns)) {
+			r = peer_words(p);
+			mutex_unlock(&p->dev->access);
+		}
+		mutex_unlock(&p->dev->model);
 	}
-	mutex_unlock(&dev->model);
+	peer_put(p);
+	return r;
+}
+
+/* What is begun of a write is posted, what is begun of a read is not read. */
+static int peer_ask(struct peer_access *p, void *buf)
+{
+	int r = devthread_do_until(p->dev->thread, peer_job, p, p->begin_ns,
+				   p->begin_ns + PEER_ANSWER_NS);
+
+	if (r == 0 && !p->write)
+		memcpy(buf, p->buf, p->len);
+	if (r == -ETIMEDOUT)
+		peer_put(p); /* the job's */
+	return r == 0 || (r == -EINPROGRESS && p->write) ? 0 : -EIO;
+}
+
+static int peer_trapped(struct sv_dev *dev, unsigned int index, uint64_t off,
+			void *buf, size_t len, bool write)
+{
+	if (device_stuck(dev))
+		return -EIO;
+
+	struct peer_access *p = malloc(sizeof(*p) + len);
+
+	if (!p)
+		return -EIO;
+	*p = (struct peer_access){
+		.refs = 2,
+		.dev = dev,
+		.index = index,
+		.off = off,
+		.len = len,
+		.write = write,
+		.begin_ns = clock_ns() + PEER_TIMEOUT_NS,
+	};
+	if (write)
+		memcpy(p->buf, buf, len);
+
+	int r = peer_ask(p, buf);
+
+	peer_put(p);
 	return r;
 }
 

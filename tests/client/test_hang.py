@@ -196,8 +196,10 @@ def test_each_callback_hangs_alone(hang, script):
                      "the models to be back", 30)
     for bdf in hang.bdf.values():
         status, out, err = hang.daemon.run(*script(
-            "d = Device(sys.argv[1])\nd.command(2)\nd.write(0, 0, 4, 4)\n"
-            "print(d.read(0, 0, 4))", bdf))
+            "\n" "dev = Device(sys.argv[1])\n"
+            "dev.command(2)\n"
+            "dev.write(0, 0, 4, 4)\n"
+            "print(dev.read(0, 0, 4))", bdf))
         assert (status, out) == (0, "5\n"), err
 
 
@@ -223,6 +225,32 @@ def test_many_waiters_of_one_device_leave_room(hang, script):
     status, out, err = hang.daemon.run(*script(OTHER, "0000:20:00.0"))
     assert (status, out) == (0, "well\n"), err
     assert rest(p) == (0, "begins\nall\n")
+
+
+PEER = '''
+edu, dev = Device("0000:20:00.0"), Device(sys.argv[1])
+edu.command(6)
+dev.command(2)
+bar = dev.map_bar(0)
+edu.map_dma(bar, 0x100000, 4096)
+for command in (3, 1) * 2:
+    src, dst = (0x40000, 0x100000) if command & 2 else (0x100000, 0x40000)
+    edu_dma(edu, src, dst, 4, command)
+print("done", flush=True)
+'''
+
+
+@pytest.mark.parametrize("where", ["read", "write"])
+def test_a_peer_of_one_that_hangs_goes_on(hang, script, where):
+    hang.hang()
+    bdf = hang.bdf[where]
+    p = hang.popen(script(PEER, bdf))
+    await_hang(hang.file, where)
+    assert rest(p) == (0, "done\n")
+    support.wait_for(lambda: hang.devices()[bdf]["stuck"], "the watchdog", 30)
+    assert hang.devices()["0000:20:00.0"]["stuck"] == ""
+    status, out, err = hang.daemon.run(*script(OTHER, "0000:20:00.0"))
+    assert (status, out) == (0, "well\n"), err
 
 
 def why(hang):

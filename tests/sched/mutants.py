@@ -150,9 +150,11 @@ MUTANTS = [
     ("a removal does not close the gate", "core/unplug.c", "unplug",
      [("		device_gate_update(dev);\n", "")]),
     # DMA
-    ("a peer's model is waited for", "core/region.c", "peers",
-     [("	if (!mutex_lock_until(&dev->model, deadline))\n		return r;",
-       "	mutex_lock(&dev->model);")]),
+    ("a peer's model is waited for", "core/devthread.c", "peers",
+     [("begun ? p->end_ns : p->begin_ns);", "0);")]),
+    ("who has asked takes back what has begun", "core/devthread.c", "peers",
+     [("	t->job_left = t->job_begun;\n	if (t->job_begun)\n"
+       "		return -EINPROGRESS;\n", "")]),
     ("a peer is written to with our own lock held", "core/region.c", "peers",
      [("	bool on = bar_decodes(dev, bar);\n\n	if (on && write)",
        "	bool on = true;\n\n	if (on && write)")]),
