@@ -12,6 +12,8 @@
  * otherwise: one thread at a time per device, not always the same thread; no
  * memory_lock held. A callback may block only in the sv_dma calls. These may
  * also be made by threads of the model's own while a callback waits for them.
+ * A callback that does not return within five seconds makes its function one
+ * that does not answer, to everybody else, until it does.
  */
 #ifndef SOFTVFIO_DEVICE_H
 #define SOFTVFIO_DEVICE_H

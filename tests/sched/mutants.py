@@ -161,7 +161,7 @@ MUTANTS = [
     ("an unmap does not wait", "core/ioas.c", "unmap",
      [("	if (atomic_load(&a->users) == AREA_REMOVED)\n		return;\n"
        "	mutex_lock", "	if (true)\n		return;\n	mutex_lock"),
-      ("		area_free(a);\n	}\n	return unmapped",
+      ("		area_free(ioas, a);\n	}\n	return unmapped",
        "	}\n	return unmapped")]),
     ("idle is told without its lock", "core/ioas_dma.c", "unmap",
      [("	mutex_lock(&ioas->idle_lock);\n	cond_broadcast(&ioas->idle);\n"
