@@ -433,6 +433,19 @@ static void check_works(unsigned int dev)
 	prog_end(&p);
 }
 
+/* The sanitizer's helper has two pipes from when it is first asked. */
+void __sanitizer_symbolize_pc(void *pc, const char *fmt, char *text,
+			      size_t size) __attribute__((weak));
+
+static void start_symbolizer(void)
+{
+	char text[256];
+
+	if (__sanitizer_symbolize_pc)
+		__sanitizer_symbolize_pc(__builtin_return_address(0), "%f",
+					 text, sizeof(text));
+}
+
 static void end(void)
 {
 	host_stop(&host);
@@ -441,6 +454,7 @@ static void end(void)
 
 static void begin(void)
 {
+	start_symbolizer();
 	odd_fds_make(odd);
 	host_begin(&host, machine);
 	sched_expect(host_start(&host), "the daemon does not start");
