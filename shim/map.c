@@ -103,6 +103,7 @@ static long map_answer(const struct map_answer *a, uintptr_t addr, size_t len,
 
 	shim_arm_faults();
 	keep_all();
+	bars_know(memfd);
 	len = PAGE_UP(len);
 	flags = host_flags(flags);
 	if (a->map.n == 1 && a->ranges[0].len >= len)

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 /* linux/fs.h since 6.11; Debian 12's headers are older. */
@@ -124,6 +125,58 @@ void vma_walk_end(struct vma_walk *w)
 		SYS(close, w->fd);
 }
 
+/*
+ * Anybody can give a memfd that name, and a program may map it. So BARs are
+ * those whose memfd has come from the daemon, by device and inode. Entries are
+ * never removed; a process that has no room for more believes names again.
+ */
+#define FILES_MAX 1024
+
+static struct {
+	atomic_uint_least64_t ino;
+	atomic_uint_least64_t dev;
+} bar_files[FILES_MAX];
+
+static atomic_bool bar_files_full;
+
+static bool is_bar_file(uint64_t dev, uint64_t ino)
+{
+	for (int i = 0; i < FILES_MAX; i++) {
+		size_t at = (ino + i) % FILES_MAX;
+		uint64_t is = atomic_load_explicit(&bar_files[at].ino,
+						   memory_order_acquire);
+
+		if (!is)
+			return false;
+		if (is == ino && atomic_load(&bar_files[at].dev) == dev)
+			return true;
+	}
+	return atomic_load(&bar_files_full);
+}
+
+static void add_bar_file(uint64_t dev, uint64_t ino)
+{
+	for (int i = 0; i < FILES_MAX; i++) {
+		size_t at = (ino + i) % FILES_MAX;
+		uint64_t none = 0;
+
+		if (!atomic_compare_exchange_strong(&bar_files[at].ino, &none,
+						    ino))
+			continue;
+		atomic_store(&bar_files[at].dev, dev);
+		return;
+	}
+	atomic_store(&bar_files_full, true);
+}
+
+void bars_know(int memfd)
+{
+	struct stat st;
+
+	if (SYS(fstat, memfd, &st) == 0 && !is_bar_file(st.st_dev, st.st_ino))
+		add_bar_file(st.st_dev, st.st_ino);
+}
+
 /* Is it a BAR's memfd? Then keep its bare name. */
 static void recognise_bar(struct shim_vma *vma, const char *path)
 {
@@ -136,7 +189,8 @@ static void recognise_bar(struct shim_vma *vma, const char *path)
 	if (strncmp(path, MEMFD_PREFIX SV_BAR_NAME_PREFIX,
 		    sizeof(MEMFD_PREFIX SV_BAR_NAME_PREFIX) - 1) ||
 	    len < head + tail || strcmp(path + len - tail, MEMFD_SUFFIX) ||
-	    len - head - tail >= sizeof(vma->name))
+	    len - head - tail >= sizeof(vma->name) ||
+	    !is_bar_file(vma->dev, vma->ino))
 		return;
 	vma->bar = true;
 	memcpy(vma->name, path + head, len - head - tail);

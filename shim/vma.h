@@ -54,6 +54,9 @@ void vma_walk_end(struct vma_walk *w);
 int vma_walk_next(struct vma_walk *w, uint64_t at, struct shim_vma *ret_vma,
 		  char *path, size_t path_max);
 
+/** bars_know() - A BAR's memfd has come from the daemon, and is to be mapped */
+void bars_know(int memfd);
+
 /** bars_extend() - A BAR is mapped at [start, end) from now on */
 void bars_extend(uintptr_t start, uintptr_t end);
 

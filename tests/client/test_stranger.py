@@ -227,6 +227,49 @@ def test_what_a_stranger_named_is_the_hosts(user, script, kind):
     assert status == 0, out + err
 
 
+def test_memory_that_a_stranger_named_is_no_bar(user, script):
+    """A memfd with the name of a BAR's, and made shorter under the program."""
+    status, out, err = user.softvfio("run", "-d", "ram,size=64K", "--",
+                                     *script("""
+        import ctypes
+        ram = Device("0000:01:00.0")
+        ram.command(2)
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                              ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t,
+                                  ctypes.c_int]
+        SHARED, FIXED, RW, EXEC = 1, 16, 3, 4
+        def put(addr, fd, off):
+            flags = SHARED | (FIXED if addr else 0)
+            addr = libc.mmap(addr, 4096, RW, flags, fd, off)
+            assert addr != ctypes.c_void_p(-1).value
+            return addr
+        base = libc.mmap(None, 3 * 4096, 0, 0x22, -1, 0)
+        put(base, ram.fd, 2 << 40)
+        put(base + 8192, ram.fd, 2 << 40)
+        name = [line.split("memfd:")[1].split(" ")[0]
+                for line in open("/proc/self/maps") if "softvfio:" in line][0]
+        fd = os.memfd_create(name)
+        os.ftruncate(fd, 4096)
+        put(base + 4096, fd, 0)
+        assert libc.mprotect(base + 4096, 4096, RW | EXEC) == 0
+        assert libc.mprotect(base, 4096, RW | EXEC) == -1
+        assert ctypes.get_errno() == errno.EACCES
+        os.ftruncate(fd, 0)
+        pid = os.fork()
+        if not pid:
+            ctypes.memset(base + 4096, 1, 1)
+            os._exit(0)
+        assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGBUS
+        ctypes.memset(base + 8192, 7, 1)
+        assert ctypes.string_at(base, 1) == b"\7"
+        """))
+    assert status == 0, out + err
+
+
 # Files that are ours, seen from where the daemon looks different.
 
 HEIRS = {
