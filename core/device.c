@@ -126,21 +126,26 @@ void device_gate_update(struct sv_dev *dev)
 }
 
 /*
- * A model that is stuck in reset() has the gate closed, and it is brought up to
- * date when it returns. One that is stuck in a burst keeps it as it is.
+ * A model that is stuck in reset() has the gate closed, one that is stuck in a
+ * burst keeps it as it is: the device's thread brings it up to date when the
+ * model returns.
  */
 static void gate_close(struct sv_dev *dev)
 {
-	if (!memory_write(dev))
+	if (!memory_write(dev)) {
+		atomic_store(&dev->gate_late, true);
 		return;
+	}
 	device_gate_close(dev);
 	rwlock_unwrite(&dev->memory_lock);
 }
 
 static void gate_update(struct sv_dev *dev)
 {
-	if (!memory_write(dev))
+	if (!memory_write(dev)) {
+		atomic_store(&dev->gate_late, true);
 		return;
+	}
 	device_gate_update(dev);
 	rwlock_unwrite(&dev->memory_lock);
 }
@@ -314,6 +319,9 @@ static bool device_run(void *opaque)
 	if (model_run(dev))
 		busy = true;
 	mutex_unlock(&dev->model);
+	if (atomic_load(&dev->gate_late) &&
+	    atomic_exchange(&dev->gate_late, false))
+		gate_update(dev);
 	return busy;
 }
 

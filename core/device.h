@@ -166,6 +166,7 @@ struct sv_dev {
 	atomic_bool stops; /* a reset has cancelled DMA and has not the model */
 	struct rwlock memory_lock; /* may BARs be touched */
 	bool gate_open;		   /* memory_lock: BARs are mapped in */
+	atomic_bool gate_late;	   /* that could not be changed in time */
 	bool in_use; /* memory_lock: from first open to last close */
 	unsigned int open_count;	       /* set->lock */
 	_Atomic enum device_presence presence; /* set->lock to change */

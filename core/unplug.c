@@ -77,6 +77,8 @@ void NO_TSA device_take_away(struct sv_dev *dev)
 	if (memory_write(dev)) {
 		device_gate_update(dev);
 		rwlock_unwrite(&dev->memory_lock);
+	} else {
+		atomic_store(&dev->gate_late, true);
 	}
 	if (stands)
 		mutex_unlock(&dev->model);

@@ -272,6 +272,36 @@ def test_a_handler_runs_while_an_access_waits(hang, test, where):
     assert "stuck" not in why(hang)
 
 
+def test_decode_that_goes_off_in_a_burst_is_off_after_it(hang):
+    hang.hang()
+    p = hang.popen([HERE / "victim_hang", "burst", hang.bdf["burst"],
+                    hang.file])
+    assert rest(p)[0] == 0
+
+
+def test_what_hangs_can_be_unplugged(hang, script):
+    victims = start_all(hang, script)
+    support.wait_for(lambda: stuck(hang), "the watchdog", 30)
+    for bdf in hang.bdf.values():
+        status, _, err = hang.user.softvfio(
+            "unplug", "--instance", hang.daemon.name, bdf)
+        assert status == 0, err
+    for p in victims.values():
+        rest(p)
+    hang.end()
+    support.wait_for(lambda: all(d["driver"] == "unplugged" and not d["open"]
+                                 for b, d in hang.devices().items()
+                                 if b in hang.bdf.values()),
+                     "what was unplugged to be let go", 30)
+    for bdf in hang.bdf.values():
+        status, _, err = hang.user.softvfio(
+            "plug", "--instance", hang.daemon.name, bdf)
+        assert status == 0, err
+        status, out, err = hang.daemon.run(*script(
+            "Device(sys.argv[1])\nprint('open')", bdf))
+        assert (status, out) == (0, "open\n"), err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT,
                                     signal.SIGALRM])
 def test_a_signal_ends_an_access(hang, number):

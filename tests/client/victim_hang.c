@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 #define TICK_US 300000
 
@@ -190,14 +191,47 @@ static void t_touch(char **args)
 	CHECK(memory[0] == 6);
 }
 
+/* Decode goes off while the model is in a burst, which keeps the gate open. */
+static void t_burst(char **args)
+{
+	volatile uint64_t *memory;
+	pid_t pid;
+	int status;
+
+	open_device(args);
+	memory = bar_map(dev.device, 2, PAGE);
+	begin();
+	regs[0] = 1;
+	command_set(dev.device, 0);
+	unlink(file);
+	do {
+		pid = fork();
+		if (!pid) {
+			memory[0] = 1;
+			_exit(0);
+		}
+		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	} while (!WIFSIGNALED(status));
+	CHECK(WTERMSIG(status) == SIGBUS);
+	command_set(dev.device, 2);
+	memory[0] = 5;
+	CHECK(memory[0] == 5);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct victim_test tests[] = {
-		{"default", t_default},	  {"store", t_store},
-		{"altstack", t_altstack}, {"load", t_load},
-		{"modify", t_modify},	  {"both-halves", t_both_halves},
-		{"jump", t_jump},	  {"fork", t_fork},
-		{"touch", t_touch},	  {NULL, NULL},
+		{"default", t_default},
+		{"store", t_store},
+		{"altstack", t_altstack},
+		{"load", t_load},
+		{"modify", t_modify},
+		{"both-halves", t_both_halves},
+		{"jump", t_jump},
+		{"fork", t_fork},
+		{"touch", t_touch},
+		{"burst", t_burst},
+		{NULL, NULL},
 	};
 
 	return victim_main(argc, argv, tests);

@@ -29,12 +29,14 @@ MUTANTS = [
        "	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)\n		return;\n"
        "	sched_point(\"extended\");\n	if (is_all_known(bar))\n")]),
     ("closed without the lock", "core/device.c", "gate",
-     [("	if (!memory_write(dev))\n		return;\n"
+     [("		return;\n	}\n"
        "	device_gate_close(dev);\n	rwlock_unwrite(&dev->memory_lock);",
+       "		return;\n	}\n	rwlock_unwrite(&dev->memory_lock);\n"
        "	device_gate_close(dev);")]),
     ("opened without the lock", "core/device.c", "gate-reset",
-     [("	if (!memory_write(dev))\n		return;\n"
+     [("		return;\n	}\n"
        "	device_gate_update(dev);\n	rwlock_unwrite(&dev->memory_lock);",
+       "		return;\n	}\n	rwlock_unwrite(&dev->memory_lock);\n"
        "	device_gate_update(dev);")]),
     ("not looked at again once settled", "core/device.c", "gate-reset",
      [("	struct sv_dev *dev = opaque;\n\n	gate_update(dev);\n"
