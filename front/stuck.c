@@ -102,6 +102,7 @@ struct file *queue_park(struct server_thread *t, struct file *f)
 	struct request *req = t->req;
 	struct queue *q = req->queue;
 
+	sched_point("park");
 	t->req = req->spare;
 	req->spare = NULL;
 	req->file = file_get(f);
@@ -117,6 +118,7 @@ struct file *queue_next(struct server_thread *t)
 	struct queue *q = t->req->queue;
 
 	t->req->queue = NULL;
+	sched_point("leave");
 	return q ? leave(t, q) : NULL;
 }
 

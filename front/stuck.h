@@ -11,7 +11,11 @@
 
 #include "front/server.h"
 
+#ifdef SOFTVFIO_SCHED
+#define DEVICE_THREADS 2 /* so that few programs are a crowd */
+#else
 #define DEVICE_THREADS 4 /* of the pool, for one device */
+#endif
 
 /* What a handler that has not been let in returns; an answer never is. */
 #define REQ_PARKED (-4096)

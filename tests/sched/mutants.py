@@ -151,6 +151,15 @@ MUTANTS = [
        "w->epfd, fd, EPOLLIN | EPOLLONESHOT,")]),
     ("a removal does not close the gate", "core/unplug.c", "unplug",
      [("		device_gate_update(dev);\n", "")]),
+    ("who parks a request does not look again", "front/stuck.c", "fault",
+     [("	atomic_store(&q->any, true);\n	mutex_unlock(&q->lock);\n"
+       "	return leave(t, q);",
+       "	atomic_store(&q->any, true);\n	mutex_unlock(&q->lock);\n"
+       "	atomic_fetch_sub(&q->n_inside, 1);\n	return NULL;")]),
+    ("who leaves a device does not look for who is parked", "front/stuck.c",
+     "fault",
+     [("	return q ? leave(t, q) : NULL;",
+       "	if (q)\n		atomic_fetch_sub(&q->n_inside, 1);\n	return NULL;")]),
     # DMA
     ("a peer's model is waited for", "core/devthread.c", "peers",
      [("begun ? p->end_ns : p->begin_ns);", "0);")]),
