@@ -97,6 +97,9 @@ WRAP(int, -1, EMFILE, socket, (int domain, int type, int protocol),
 WRAP(int, -1, EMFILE, socketpair, (int domain, int type, int protocol,
 				   int fd[2]),
      (domain, type, protocol, fd))
+WRAP(ssize_t, -1, ENOBUFS, sendmsg, (int fd, const struct msghdr *msg,
+				     int flags),
+     (fd, msg, flags))
 WRAP(int, -1, EMFILE, eventfd, (unsigned int count, int flags), (count, flags))
 WRAP(int, -1, EMFILE, epoll_create1, (int flags), (flags))
 WRAP(int, -1, EMFILE, memfd_create, (const char *name, unsigned int flags),

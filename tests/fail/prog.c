@@ -142,6 +142,21 @@ static void expect_accepted(struct prog *p)
 	close(fd);
 }
 
+static void begin_client(struct prog *p)
+{
+	static unsigned int programs;
+
+	client_new(&p->c, p->host->door, programs++);
+	p->c.unsure = true;
+	expect_accepted(p);
+}
+
+void prog_connect(struct prog *p)
+{
+	client_done(&p->c);
+	begin_client(p);
+}
+
 void prog_begin(struct prog *p, struct host *h, const char *bdf,
 		unsigned int number, enum stage stage)
 {
@@ -150,8 +165,6 @@ void prog_begin(struct prog *p, struct host *h, const char *bdf,
 		[ATTACHED] = prog_set_container,   [IOMMU] = prog_set_iommu,
 		[DEVICE] = prog_open_device,	   [DECODES] = command_on,
 	};
-	static unsigned int programs;
-
 	*p = (struct prog){
 		.host = h,
 		.bdf = bdf,
@@ -164,9 +177,7 @@ void prog_begin(struct prog *p, struct host *h, const char *bdf,
 		.memfd = -1,
 	};
 	memset(p->other, -1, sizeof(p->other));
-	client_new(&p->c, h->door, programs++);
-	p->c.unsure = true;
-	expect_accepted(p);
+	begin_client(p);
 	for (unsigned int i = CONTAINER; i <= stage; i++) {
 		int64_t r = steps[i](p);
 

@@ -51,6 +51,9 @@ void prog_learn_instance(struct host *h, const char *bdf, unsigned int number);
 /** prog_end() - Close everything */
 void prog_end(struct prog *p);
 
+/** prog_connect() - Anew: nobody answered on the old connection */
+void prog_connect(struct prog *p);
+
 /** prog_keep() - @fd is open until prog_end(), if it is one. Returns it */
 int64_t prog_keep(struct prog *p, int64_t fd);
 

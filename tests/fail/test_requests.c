@@ -173,6 +173,8 @@ static struct injected ask_failing(const struct request_row *row,
 	sched_expect(r >= 0 || (in.call && (is_shortage(r) || word)),
 		     "%s, call %u (%s, %p) failed: %s", row->name, n,
 		     in.call ? in.call : "none", in.from, strerror((int)-r));
+	if (r == -ENODEV)
+		prog_connect(&p);
 	if (r < 0)
 		check_again(row, &p, r);
 	if (r >= 0 || !row->undo)
