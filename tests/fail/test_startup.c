@@ -78,10 +78,14 @@ static void sweep(bool lasting)
 	for (unsigned int n = 1; in.call; n++) {
 		inject_arm(n, lasting);
 		start_and_stop(&h, &in);
-		sched_expect(host_count_fds(fds) == fds,
+
+		int left = host_count_fds(fds);
+
+		sched_expect(left <= fds,
 			     "%s (call %u, %p) failed: %d descriptors, %d "
 			     "before",
-			     in.call, n, in.from, count_fds(), fds);
+			     in.call, n, in.from, left, fds);
+		fds = left; /* one may still have been on its way */
 		sched_expect(rmdir(h.dir) == 0 && mkdir(h.dir, 0700) == 0,
 			     "%s (call %u, %p) failed: %s: %s", in.call, n,
 			     in.from, h.dir, strerror(errno));
