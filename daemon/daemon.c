@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,8 @@
 #include "lib/evfd.h"
 #include "lib/log.h"
 #include "lib/proto.h"
+
+#define START_SECONDS 5 /* for one device */
 
 struct daemon {
 	struct machine *machine;
@@ -104,6 +107,31 @@ static void note_fault(void *opaque, const struct sv_dev *dev,
 	journal_add(opaque, 0, dev->name, EFAULT, reason);
 }
 
+/* Whose init() is under way: nobody can ask yet, so it is said unasked. */
+static char starting[96];
+
+static void say_slow(int sig)
+{
+	if (write(STDERR_FILENO, starting, strlen(starting)) < 0)
+		return;
+}
+
+static void watch_start(const struct dev_conf *dc, const char *name)
+{
+	const struct sigaction sa = {
+		.sa_handler = say_slow,
+		.sa_flags = SA_RESTART,
+	};
+
+	snprintf(
+		starting, sizeof(starting),
+		"softvfio: warning: %s: its model %.16s is stuck in init() for "
+		"%d s\n",
+		name, dc->ops->name, START_SECONDS);
+	sigaction(SIGALRM, &sa, NULL);
+	alarm(START_SECONDS);
+}
+
 static int daemon_add_device(struct daemon *d, const struct dev_conf *dc,
 			     struct device_option *options)
 {
@@ -121,7 +149,10 @@ static int daemon_add_device(struct daemon *d, const struct dev_conf *dc,
 	};
 
 	bdf_format(&dc->bdf, name);
+	watch_start(dc, name);
 	int r = machine_add(d->machine, &host, (unsigned int)dc->group, err);
+
+	alarm(0);
 
 	if (r < 0)
 		log_err("%s at %s: %s", dc->ops->name, name,

@@ -118,7 +118,8 @@ bool server_idle(struct server *s);
  *
  * To be called before any answer that depends on who is alive, and about no
  * more than it depends on. Waits for what the dead have asked for and for
- * releases, but no longer than a piece of DMA may take.
+ * releases of others, but no longer than a piece of DMA may take; a last close
+ * that it makes itself, until the model is stuck.
  * Context: takes lanes and what is inside; no lock held.
  */
 void server_settle(struct server *s);

@@ -416,13 +416,25 @@ def test_run_ends_with_its_program(me, script, where):
     file.unlink()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("where", ["write", "init"])
-def test_a_signal_ends_run(me, script, where, number):
+def test_a_start_that_takes_long_is_named(me, script):
     me.bin = HERE / "softvfio-hang"
     file = me.dir / "hang"
     file.touch()
-    p = of_private_run(me, [f"hang,in={where},file={file}"],
+    p = of_private_run(me, [f"hang,in=init,file={file}"], ["echo", "runs"])
+    said = p.stderr.readline()
+    assert "0000:01:00.0: its model hang is stuck in init() for" in said
+    file.unlink()
+    assert rest(p) == (0, "runs\n")
+
+
+@pytest.mark.parametrize("where,number", [
+    ("write", signal.SIGTERM), ("write", signal.SIGINT),
+    ("init", signal.SIGTERM)])
+def test_a_signal_ends_run(user, script, where, number):
+    user.bin = user.bring(HERE / "softvfio-hang")
+    file = user.dir / "hang"
+    file.touch()
+    p = of_private_run(user, [f"hang,in={where},file={file}"],
                        script("signal.signal(signal.SIGINT, signal.SIG_DFL)\n" +
                               STORE, "0000:01:00.0"))
     await_hang(file, where)
