@@ -157,7 +157,7 @@ int nvme_dbbuf_read(struct nvme *n)
 		d->now[db] = le32toh(d->now[db]);
 	d->read = true;
 	/* what is read of registers is read after this */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	__sync_synchronize();
 	return 0;
 }
 
