@@ -278,11 +278,13 @@ static const struct vfio_bitmap bitmap = {
 
 static int64_t ask_bitmap(struct prog *p)
 {
+	/* struct vfio_iommu_type1_dirty_bitmap, with its data behind it */
 	struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
+		uint32_t argsz, flags;
 		struct vfio_iommu_type1_dirty_bitmap_get get;
 	} arg = {
-		.head = {sizeof(arg), VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP},
+		.argsz = sizeof(arg),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
 		.get = {IOVA, MAP_LEN, bitmap},
 	};
 	struct question q = {
@@ -300,14 +302,16 @@ static int64_t ask_bitmap(struct prog *p)
 
 static int64_t ask_unmap_bitmap(struct prog *p)
 {
+	/* struct vfio_iommu_type1_dma_unmap, with its data behind it */
 	struct {
-		struct vfio_iommu_type1_dma_unmap head;
+		uint32_t argsz, flags;
+		uint64_t iova, size;
 		struct vfio_bitmap bitmap;
 	} arg = {
-		.head = {.argsz = sizeof(arg),
-			 .flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
-			 .iova = IOVA,
-			 .size = MAP_LEN},
+		.argsz = sizeof(arg),
+		.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP,
+		.iova = IOVA,
+		.size = MAP_LEN,
 		.bitmap = bitmap,
 	};
 	struct question q = {
