@@ -98,7 +98,6 @@ struct mm {
 	/* immutable */
 	int fd;
 	bool spin;
-	struct share share; /* given back when the worker has ended */
 
 	struct mutex lock; /* the fields up to quit */
 	struct job_list queue GUARDED_BY(&lock);
@@ -106,9 +105,12 @@ struct mm {
 	unsigned int n_pool GUARDED_BY(&lock);
 	bool worker_asleep GUARDED_BY(&lock);
 	bool quit GUARDED_BY(&lock);
+	/* given back at the end, of a stuck worker when that has ended */
+	struct share share GUARDED_BY(&lock);
 	struct cond work; /* the queue has grown, or quit */
 	struct cond done; /* a job is done, or look at your mem_stop */
 
+	_Atomic bool copying;	    /* the worker, for somebody or nobody */
 	_Atomic int worker_cpu;	    /* where it last looked for work, a hint */
 	_Atomic int asker_cpu;	    /* where it was last asked, likewise */
 	_Atomic uint32_t spin_ns;   /* a hint: updates may get lost */
@@ -218,6 +220,7 @@ static void job_run(struct mm *mm, struct job *job)
 	int expected = JOB_RUNNING;
 
 	job->result = job_copy(mm->fd, job);
+	atomic_store(&mm->copying, false);
 	sched_point("copied");
 	if (!atomic_compare_exchange_strong(&job->state, &expected, JOB_DONE)) {
 		job_put(mm, job);
@@ -260,6 +263,7 @@ static struct job *worker_next(struct mm *mm)
 	if (job) {
 		STAILQ_REMOVE_HEAD(&mm->queue, link);
 		atomic_fetch_sub(&mm->n_queued, 1);
+		atomic_store(&mm->copying, true);
 		atomic_store(&job->state, JOB_RUNNING);
 	}
 	mutex_unlock(&mm->lock);
@@ -556,6 +560,8 @@ static void mm_quit(struct mem *mem)
 	mutex_lock(&mm->lock);
 	assert(STAILQ_EMPTY(&mm->queue)); /* requesters hold references */
 	mm->quit = true;
+	if (!atomic_load(&mm->copying))
+		share_give(&mm->share);
 	cond_signal(&mm->work);
 	mutex_unlock(&mm->lock);
 }

@@ -148,16 +148,6 @@ static int space_of(pid_t pid, uint64_t name, int fd, struct mem **ret_mem)
 }
 
 /* Workers end by themselves. */
-static void wait_for_workers(pid_t pid)
-{
-	uint64_t deadline = clock_ns() + DEADLINE_NS;
-
-	while (share_held(SHARE_WORKERS, pid)) {
-		assert_true(clock_ns() < deadline);
-		sched_yield();
-	}
-}
-
 static void names_that_a_program_makes_up_get_its_share_of_workers(void **state)
 {
 	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
@@ -175,11 +165,28 @@ static void names_that_a_program_makes_up_get_its_share_of_workers(void **state)
 	mem_put(other);
 	for (uint64_t i = 0; i < n; i++)
 		mem_put(mem[i]);
-	wait_for_workers(LIAR);
-	wait_for_workers(OTHER);
-	assert_int_equal(space_of(LIAR, 0, fd, &more), 0);
-	mem_put(more);
-	wait_for_workers(LIAR);
+	assert_int_equal(share_held(SHARE_WORKERS, LIAR), 0);
+	assert_int_equal(share_held(SHARE_WORKERS, OTHER), 0);
+	close(fd);
+}
+
+/* Not when its worker comes to see that there is nothing more to do. */
+static void memory_that_has_gone_costs_no_worker(void **state)
+{
+	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	uint64_t value = 4711, seen;
+	struct mem *mem;
+
+	assert_true(fd >= 0);
+	for (uint64_t i = 0; i < 500; i++) {
+		assert_int_equal(space_of(LIAR, i, fd, &mem), 0);
+		assert_int_equal(mem_read(mem, NULL, (uintptr_t)&value, &seen,
+					  sizeof(seen)),
+				 0);
+		assert_int_equal(seen, value);
+		mem_put(mem);
+		assert_int_equal(share_held(SHARE_WORKERS, LIAR), 0);
+	}
 	close(fd);
 }
 
@@ -203,6 +210,7 @@ int main(void)
 		cmocka_unit_test(a_host_that_maps_no_more_costs_no_share),
 		cmocka_unit_test(
 			names_that_a_program_makes_up_get_its_share_of_workers),
+		cmocka_unit_test(memory_that_has_gone_costs_no_worker),
 		cmocka_unit_test(a_descriptor_that_is_none_costs_no_worker),
 		cmocka_unit_test(nothing_is_left_behind),
 	};
