@@ -15,6 +15,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 extern char **environ;
@@ -439,6 +440,27 @@ static void take_message(int sock, int fds[2])
 	CHECK(recv(sock, &byte, 1, 0) == 0);
 }
 
+/* Its own descriptors are closed by then. */
+static void wait_for_end_of(int peer)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	CHECK(!getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &cred, &len));
+
+	struct pollfd p = {
+		.fd = (int)syscall(SYS_pidfd_open, cred.pid, 0),
+		.events = POLLIN,
+	};
+
+	if (p.fd < 0) {
+		CHECK(errno == ESRCH);
+		return;
+	}
+	CHECK(poll(&p, 1, 30000) == 1);
+	close(p.fd);
+}
+
 static void receive_them(char **args)
 {
 	struct sockaddr_un addr;
@@ -465,6 +487,7 @@ static void receive_them(char **args)
 	edu_store(fds[0], PAGE, 64);
 	CHECK(mem[PAGE] == 7);
 	CHECK(group_try(EDU) == -EBUSY);
+	wait_for_end_of(peer); /* it may still have the group */
 	CHECK(!close(fds[0]) && !close(fds[1]));
 	whole_driver(EDU);
 }
