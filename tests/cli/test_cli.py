@@ -640,7 +640,7 @@ def test_base_directory_must_be_ours_alone(box):
     assert "cannot use" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")
+@pytest.mark.only_if(os.geteuid() == 0, "only root can give away")
 def test_base_directory_of_somebody_else_is_refused(box):
     box.base.mkdir(mode=0o700)
     os.chown(box.base, 1, 1)
@@ -750,7 +750,7 @@ def test_an_instance_that_others_may_enter_is_refused(box, base):
     assert (base / "lab" / "kept").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")
+@pytest.mark.only_if(os.geteuid() == 0, "only root can give away")
 def test_an_instance_of_somebody_else_is_refused(box, base):
     for dead in ("run-abcdef", "lab"):
         (base / dead).mkdir(mode=0o700)
@@ -763,7 +763,7 @@ def test_an_instance_of_somebody_else_is_refused(box, base):
     assert (base / "lab" / "kept").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")
+@pytest.mark.only_if(os.geteuid() == 0, "only root can give away")
 def test_a_lock_of_somebody_else_keeps_nobody_waiting(box, base):
     (base / "lock").touch()
     os.chown(base / "lock", support.NOBODY, support.NOBODY)
@@ -773,7 +773,7 @@ def test_a_lock_of_somebody_else_keeps_nobody_waiting(box, base):
     assert "no plain file of yours" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give away")
+@pytest.mark.only_if(os.geteuid() == 0, "only root can give away")
 def test_a_user_who_was_root_follows_no_link_of_anothers(box, victim):
     theirs = box.path / "theirs"
     theirs.mkdir(mode=0o700)
@@ -784,7 +784,7 @@ def test_a_user_who_was_root_follows_no_link_of_anothers(box, victim):
     assert str(theirs) not in done.stdout
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root is two users")
+@pytest.mark.only_if(os.geteuid() == 0, "only root is two users")
 def test_another_user_follows_no_link_of_roots(box, base, victim):
     base.rmdir()
     base.symlink_to(victim)

@@ -132,10 +132,15 @@ PROGRAM = """
     """
 
 WAYS = """
-chroot mask_proc umount_proc other_user close_all fill_numbers
-chroot+other_user chroot+fill_numbers other_user+fill_numbers
-close_all+chroot close_all+mask_proc close_all+other_user
-close_all+chroot+other_user mask_proc+other_user umount_proc+chroot
+chroot mask_proc close_all fill_numbers chroot+fill_numbers close_all+chroot
+close_all+mask_proc
+""".split()
+
+# An ordinary user is alone in his namespace, and what was mounted stays.
+ROOTS_WAYS = """
+umount_proc other_user chroot+other_user other_user+fill_numbers
+close_all+other_user close_all+chroot+other_user mask_proc+other_user
+umount_proc+chroot
 """.split()
 
 
@@ -170,7 +175,14 @@ def test_touches_work(user, script, way):
     away(user, script, way, namespace(user))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.only_if(os.geteuid() == 0, "only root can do that")
+@pytest.mark.parametrize("way", ROOTS_WAYS)
+def test_touches_work_where_root_goes(me, script, way):
+    away(me, script, way)
+
+
+@pytest.mark.parametrize("way", WAYS + (ROOTS_WAYS if os.geteuid() == 0
+                                        else []))
 def test_touches_work_without_map_queries(me, script, way):
     confine = me.bring(support.BUILD / "tests" / "client" / "confine")
     away(me, script, way, namespace(me), [confine, "-d", "procmap-query"])

@@ -88,7 +88,7 @@ stay()
 """, SPARSE_FILES)
 
 
-@pytest.mark.skipif("SOFTVFIO_SOAK" not in os.environ, reason="long")
+@pytest.mark.only_if("SOFTVFIO_SOAK" in os.environ, "takes minutes")
 def test_as_many_files_as_a_container_has_mappings(serve, script):
     hoards(serve, script, """
 last_one_works(*hoard(65455, 4096))

@@ -272,10 +272,10 @@ def test_memory_that_a_stranger_named_is_no_bar(user, script):
 
 # Files that are ours, seen from where the daemon looks different.
 
+ANOTHER_USER = ["setpriv", "--reuid", "4321", "--regid", "4321",
+                "--clear-groups"]
 HEIRS = {
     "as it is": [],
-    "another user": ["setpriv", "--reuid", "4321", "--regid", "4321",
-                     "--clear-groups"],
     "users mapped": ["unshare", "-Ur"],
     "users not mapped": ["unshare", "-U"],
     "processes": ["unshare", "-Urpf"],
@@ -302,9 +302,8 @@ HEIR = """
     """
 
 
-@pytest.mark.parametrize("how", HEIRS)
-def test_inherited_files_are_ours(user, script, how):
-    p = user.popen([*HEIRS[how], "true"], stderr=subprocess.PIPE, text=True)
+def inherit(user, script, how):
+    p = user.popen([*how, "true"], stderr=subprocess.PIPE, text=True)
     _, err = p.communicate(timeout=support.deadline(20))
     if p.returncode:
         pytest.skip("this host does not let " + user.name + ": " + err.strip())
@@ -317,8 +316,18 @@ def test_inherited_files_are_ours(user, script, how):
             os.set_inheritable(fd, True)
         args = sys.argv[1:] + [str(fd) for fd in fds]
         os.execvp(args[0], args)
-        """, *HEIRS[how], *script(HEIR)))
+        """, *how, *script(HEIR)))
     assert status == 0, out + err
+
+
+@pytest.mark.parametrize("how", HEIRS)
+def test_inherited_files_are_ours(user, script, how):
+    inherit(user, script, HEIRS[how])
+
+
+@pytest.mark.only_if(os.geteuid() == 0, "only root becomes another user")
+def test_files_inherited_by_another_user_are_ours(me, script):
+    inherit(me, script, ANOTHER_USER)
 
 
 def test_inherited_files_are_ours_where_run_said_nothing(user, script):
@@ -337,7 +346,7 @@ def test_inherited_files_are_ours_where_run_said_nothing(user, script):
     assert status == 0, out + err
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a second user needs root")
+@pytest.mark.only_if(os.geteuid() == 0, "a second user needs root")
 def test_a_strangers_door_in_a_chroot_is_told_nothing(me, script):
     status, out, err = me.softvfio("run", "-d", "edu", "--", *script("""
         import select
