@@ -18,8 +18,14 @@
 #include "inject.h"
 
 static _Thread_local bool spared;
-static atomic_int left; /* calls until one fails; 0: none does */
-static atomic_bool lasting;
+
+/*
+ * Calls until one fails, 0: none does; with LASTING all that follow fail too.
+ * It is one word, so that who is about to fail can't arm again what has been
+ * disarmed.
+ */
+#define LASTING (1u << 31)
+static atomic_uint left;
 static _Atomic(const char *) failed;
 static _Atomic(void *) failed_from;
 
@@ -31,14 +37,12 @@ void inject_spare_me(bool on)
 void inject_arm(unsigned int nth, bool all)
 {
 	failed = NULL;
-	lasting = all;
-	left = (int)nth;
+	left = nth ? nth | (all ? LASTING : 0) : 0;
 }
 
 struct injected inject_disarm(void)
 {
 	left = 0;
-	lasting = false;
 	return (struct injected){failed, failed_from};
 }
 
@@ -53,17 +57,15 @@ void inject_report(void)
 
 static bool fails(const char *call, void *from, int err)
 {
-	int now = left;
+	unsigned int now = left;
 
-	if (spared || now <= 0)
-		return false;
-	while (!atomic_compare_exchange_weak(&left, &now, now - 1))
-		if (now <= 0)
+	do
+		if (spared || !now)
 			return false;
-	if (now != 1)
+	while (now != (LASTING | 1) &&
+	       !atomic_compare_exchange_weak(&left, &now, now - 1));
+	if ((now & ~LASTING) != 1)
 		return false;
-	if (lasting)
-		left = 1;
 	if (!failed) {
 		failed_from = from;
 		failed = call;
