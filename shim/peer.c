@@ -222,7 +222,7 @@ void peer_learn(int fd)
 int shim_peer(int fd, char what[SHIM_WHAT_MAX])
 {
 	char is[SHIM_WHAT_MAX];
-	uint64_t cookie;
+	uint64_t cookie, now;
 	long r = cookie_of(fd, &cookie);
 
 	if (r < 0)
@@ -236,7 +236,8 @@ int shim_peer(int fd, char what[SHIM_WHAT_MAX])
 		v = FOREIGN;
 	else if (v == UNKNOWN)
 		v = prove(fd, cookie);
-	if (v != UNKNOWN)
+	/* the number may have changed hands between one question and another */
+	if (v != UNKNOWN && cookie_of(fd, &now) >= 0 && now == cookie)
 		remember(cookie, v);
 	return v == OURS ? 0 : -ENOTTY;
 }
