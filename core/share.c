@@ -24,7 +24,7 @@ static struct share_limit limits[SHARE_KINDS] = {
 	[SHARE_CHANNELS] = {"channels", 1024, 16, ENFILE, EMFILE, true},
 	[SHARE_CLOSING] = {"descriptors to be closed", 16384, 4096, ENFILE,
 			   EMFILE, true},
-	[SHARE_PARKED] = {"requests that wait for a device", 8192, 2048, EBUSY,
+	[SHARE_PARKED] = {"requests that wait for a device", 1024, 256, EBUSY,
 			  EBUSY, false},
 	[SHARE_WORKERS] = {"address spaces used for DMA", 1024, 16, ENOMEM,
 			   ENOMEM, true},
@@ -115,6 +115,17 @@ static void add_locked(struct program *p, enum share_kind kind, uint64_t n)
 		add_locked(p, SHARE_FDS, n);
 }
 
+static void charge_locked(struct share *share, struct program *p,
+			  enum share_kind kind, uint64_t n) REQUIRES(&lock)
+{
+	add_locked(p, kind, n);
+	if (!share->program) {
+		*share = (struct share){.program = p, .kind = kind};
+		p->n_shares++;
+	}
+	share->n += n;
+}
+
 static int take_locked(struct share *share, struct program *p,
 		       enum share_kind kind, uint64_t n) REQUIRES(&lock)
 {
@@ -122,15 +133,49 @@ static int take_locked(struct share *share, struct program *p,
 
 	if (r == 0 && limits[kind].is_fd)
 		r = check_locked(p, SHARE_FDS, n);
-	if (r < 0)
-		return r;
-	add_locked(p, kind, n);
-	if (!share->program) {
-		*share = (struct share){.program = p, .kind = kind};
-		p->n_shares++;
-	}
-	share->n += n;
-	return 0;
+	if (r == 0)
+		charge_locked(share, p, kind, n);
+	return r;
+}
+
+void share_add(struct share *share, enum share_kind kind, pid_t pid, uint64_t n)
+{
+	mutex_lock(&lock);
+	struct program *p = share->program ? share->program : get_locked(pid);
+
+	if (p)
+		charge_locked(share, p, kind, n);
+	mutex_unlock(&lock);
+}
+
+/* Of the row that has less, where each costs a descriptor. */
+static uint64_t less(uint64_t own, uint64_t fds, enum share_kind kind)
+{
+	return limits[kind].is_fd && fds < own ? fds : own;
+}
+
+static bool crowded_locked(const struct program *p, enum share_kind kind)
+	REQUIRES(&lock)
+{
+	const struct share_limit *l = &limits[kind], *fds = &limits[SHARE_FDS];
+
+	if (limits[kind].is_fd &&
+	    (p->held[SHARE_FDS] >= fds->each || used[SHARE_FDS] >= fds->all))
+		return true;
+	return p->held[kind] > less(l->each, fds->each, kind) / 2 ||
+	       used[kind] > less(l->all, fds->all, kind) / 2;
+}
+
+bool share_crowded(enum share_kind kind, pid_t pid)
+{
+	static const struct program nobody;
+
+	mutex_lock(&lock);
+	const struct program *p = find_locked(pid);
+	bool crowded = crowded_locked(p ? p : &nobody, kind);
+
+	mutex_unlock(&lock);
+	return crowded;
 }
 
 int share_take(struct share *share, enum share_kind kind, pid_t pid, uint64_t n)

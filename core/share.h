@@ -94,6 +94,25 @@ int share_take(struct share *share, enum share_kind kind, pid_t pid,
 	       uint64_t n);
 
 /**
+ * share_add() - As share_take(), for what is there already and has to be
+ * counted, also beyond the limits
+ *
+ * Context: as for share_take(). Without memory for it nothing is charged.
+ */
+void share_add(struct share *share, enum share_kind kind, pid_t pid,
+	       uint64_t n);
+
+/**
+ * share_crowded() - Is more than half of what @pid may have of @kind held, or of
+ * what all may have, or are its descriptors or all of them, if each costs one?
+ *
+ * Who must take what comes asks this before more can come.
+ *
+ * Context: as for share_take().
+ */
+bool share_crowded(enum share_kind kind, pid_t pid);
+
+/**
  * share_less() - Give back @n of what @share holds
  * share_give() - Give back all that it holds, if anything; nobody else is at it
  *

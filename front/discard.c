@@ -10,7 +10,7 @@
  * Whether there are too many is asked before a message is received, when the
  * host can still drop what it carries; what has been received is queued in any
  * case. So the limit is half of the share: the other half is for messages that
- * are being received.
+ * are being received. Where the host gives few descriptors, it is half of those.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -155,7 +155,7 @@ void discard_fd(pid_t pid, int fd)
 
 	if (w) {
 		w->fd = fd;
-		(void)share_take(&w->share, SHARE_CLOSING, pid, 1);
+		share_add(&w->share, SHARE_CLOSING, pid, 1);
 		atomic_fetch_add(&n_waiting, 1);
 		if (enqueue(pid, w))
 			return;
@@ -176,9 +176,5 @@ void discard_socket(pid_t pid, int sock)
 
 bool discard_crowded(pid_t pid)
 {
-	const struct share_limit *limit = share_limit(SHARE_CLOSING);
-	unsigned int n = atomic_load(&n_waiting);
-
-	return n && (n > limit->all / 2 ||
-		     share_held(SHARE_CLOSING, pid) > limit->each / 2);
+	return atomic_load(&n_waiting) && share_crowded(SHARE_CLOSING, pid);
 }

@@ -263,14 +263,9 @@ static void NO_TSA server_answer(struct server *s, struct request *req,
 static void note_crowd(struct server *s, const struct file *f)
 {
 	if (discard_crowded(f->pid))
-		note_refusal(
-			s, f->pid, "request",
-			refuse(EMFILE,
-			       "more than %llu descriptors wait "
-			       "to be closed: no more are taken",
-			       (unsigned long long)share_limit(SHARE_CLOSING)
-					       ->each /
-				       2));
+		note_refusal(s, f->pid, "request",
+			     refuse(EMFILE, "too many descriptors wait to be "
+					    "closed: no more are taken"));
 }
 
 static int64_t server_dispatch(struct server_thread *t, struct file *f)

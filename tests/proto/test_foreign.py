@@ -284,21 +284,50 @@ def test_a_bar_is_a_bar_whatever_a_program_calls_it(daemon):
     dev.close()
 
 
-def test_who_sends_too_many_of_them_is_heard_no_more_for_now(daemon):
-    before = daemon.fds()
-    with Another(daemon) as another, Lingering() as source, \
-            open("/dev/null", "rb") as null:
-        dev = Device(daemon)
-        fd = source.open()
-        os.kill(daemon.pid, signal.SIGSTOP)
-        proto.send_with_fds(dev.file, b"junk", [fd])
-        os.close(fd)  # so that the daemon's is the last
-        os.kill(daemon.pid, signal.SIGCONT)
+def crowd(dev, daemon, source):
+    """One that does not close, and behind it what does not get its turn."""
+    fd = source.open()
+    os.kill(daemon.pid, signal.SIGSTOP)
+    proto.send_with_fds(dev.file, b"junk", [fd])
+    os.close(fd)  # so that the daemon's is the last
+    os.kill(daemon.pid, signal.SIGCONT)
+    with open("/dev/null", "rb") as null:
         for _ in range(CROWD // 100 + 100):
             proto.send_with_fds(dev.file, b"junk", [null.fileno()] * 100)
+
+
+def test_who_sends_too_many_of_them_is_heard_no_more_for_now(daemon):
+    before = daemon.fds()
+    with Another(daemon) as another, Lingering() as source:
+        dev = Device(daemon)
+        crowd(dev, daemon, source)
         assert proto.call(dev.file, proto.FSTAT) is None
         assert daemon.fds() < before + CROWD + 1000
         assert another.works()
     support.wait_for(lambda: proto.call(dev.file, proto.FSTAT), "an answer")
     dev.close()
     support.wait_for(lambda: daemon.fds() <= before, "the descriptors")
+
+
+def test_nor_does_he_use_up_the_few_that_a_host_gives(me):
+    """Whatever else he holds."""
+    daemon = support.Serve(me, "edu", "edu", before=[
+        "sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"])
+    files = []
+    with Another(daemon) as another, Lingering() as source:
+        dev = Device(daemon)
+        while len(files) < 500:
+            r, f = proto.open_path(daemon.dir, "/dev/vfio/vfio")
+            if r < 0:
+                break
+            files.append(f)
+        assert r < 0
+        files.pop().close()
+        crowd(dev, daemon, source)
+        assert proto.call(dev.file, proto.FSTAT) is None
+        assert daemon.fds() < 1000
+        assert another.works()
+    for f in files:
+        f.close()
+    dev.close()
+    daemon.stop()
