@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,6 +394,13 @@ static void server_drain_inotify(struct server *s)
 	server_release_gone(s);
 }
 
+static bool has_something(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
 /* It was closed, or something came that a head is going to ask for. */
 static void server_channel_event(struct server *s, uint64_t serial,
 				 uint32_t events)
@@ -407,6 +415,11 @@ static void server_channel_event(struct server *s, uint64_t serial,
 	}
 	channel_pending(&s->channels, c, true);
 	watch_channel(s, c, EPOLL_CTL_MOD, 0);
+	sched_point("is it still there?");
+	if (!has_something(c->sock)) { /* its head was faster */
+		channel_pending(&s->channels, c, false);
+		watch_channel(s, c, EPOLL_CTL_MOD, EPOLLIN);
+	}
 	channel_put(c);
 }
 

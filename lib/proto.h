@@ -40,7 +40,8 @@
  * goes ahead of it: the shim first sends continuation parts (struct sv_part)
  * over a channel, then the head, which names the channel, on the file. The
  * daemon takes the parts that are there without waiting. A channel on which
- * something lies for long that no head has asked for is closed.
+ * something lies for long that no head has asked for is closed before anybody is
+ * told who is alive.
  */
 #ifndef SOFTVFIO_LIB_PROTO_H
 #define SOFTVFIO_LIB_PROTO_H
