@@ -401,6 +401,21 @@ static bool has_something(int sock)
 	return poll(&p, 1, 0) == 1;
 }
 
+/*
+ * A model does not return, or has: what waited for that may go on. Armed first,
+ * since a release may wait for the next news.
+ */
+static void server_hear_news(struct server *s)
+{
+	eventfd_t n;
+
+	eventfd_read(s->news_fd, &n);
+	server_arm(s, EPOLL_CTL_MOD, s->news_fd, TAG_NEWS);
+	for (size_t i = 0; i < s->n_lanes; i++)
+		server_work_done(&s->lane[i]);
+	server_release_gone(s);
+}
+
 /* It was closed, or something came that a head is going to ask for. */
 static void server_channel_event(struct server *s, uint64_t serial,
 				 uint32_t events)
@@ -435,6 +450,8 @@ static void server_event(struct server_thread *t, const struct epoll_event *ev)
 		server_drain_inotify(s);
 		server_arm(s, EPOLL_CTL_MOD, s->conf.machine->inotify,
 			   TAG_INOTIFY);
+	} else if (tag == TAG_NEWS) {
+		server_hear_news(s);
 	} else if (tag & TAG_CHANNEL) {
 		server_channel_event(s, tag & ~TAG_CHANNEL, ev->events);
 	} else {
@@ -557,8 +574,10 @@ static int server_open_fds(struct server *s, const char *door)
 	s->epfd = epoll_create1(EPOLL_CLOEXEC);
 	s->hangups = epoll_create1(EPOLL_CLOEXEC);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC);
+	s->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (s->epfd < 0 || s->hangups < 0 || s->stop_fd < 0 || s->reserve < 0)
+	if (s->epfd < 0 || s->hangups < 0 || s->stop_fd < 0 || s->news_fd < 0 ||
+	    s->reserve < 0)
 		return -errno;
 
 	int r = server_check_room(s);
@@ -568,6 +587,8 @@ static int server_open_fds(struct server *s, const char *door)
 	if (epoll_ctl(s->epfd, EPOLL_CTL_ADD, s->stop_fd, &stop) < 0)
 		return -errno;
 	r = server_arm(s, EPOLL_CTL_ADD, s->door, TAG_DOOR);
+	if (r == 0)
+		r = server_arm(s, EPOLL_CTL_ADD, s->news_fd, TAG_NEWS);
 	return r < 0 ? r
 		     : server_arm(s, EPOLL_CTL_ADD, s->conf.machine->inotify,
 				  TAG_INOTIFY);
@@ -605,7 +626,8 @@ int server_new(const struct server_conf *conf, const char *door,
 	if (!s)
 		return -ENOMEM;
 	s->conf = *conf;
-	s->epfd = s->hangups = s->stop_fd = s->door = s->reserve = -1;
+	s->epfd = s->hangups = s->stop_fd = s->news_fd = -1;
+	s->door = s->reserve = -1;
 	s->last_serial = TAG_FIRST_FILE;
 	TAILQ_INIT(&s->table);
 	rwlock_init(&s->handover, RANK_HANDOVER, "handover");
@@ -646,8 +668,8 @@ struct server *server_free(struct server *s)
 	server_stop(s);
 	channels_done(&s->channels);
 
-	const int fds[] = {s->epfd, s->hangups, s->stop_fd, s->door,
-			   s->reserve};
+	const int fds[] = {s->epfd,    s->hangups, s->stop_fd,
+			   s->news_fd, s->door,	   s->reserve};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)

@@ -12,7 +12,7 @@
 
 /* What an epoll event is about: a serial, a file's or with TAG_CHANNEL a
  * channel's, or one of these. */
-enum { TAG_STOP, TAG_DOOR, TAG_INOTIFY, TAG_FIRST_FILE };
+enum { TAG_STOP, TAG_DOOR, TAG_INOTIFY, TAG_NEWS, TAG_FIRST_FILE };
 #define TAG_CHANNEL (UINT64_C(1) << 63)
 
 #define FILE_BUCKETS 256
@@ -57,6 +57,7 @@ struct server {
 	int epfd;
 	int hangups; /* an epoll set of files, EPOLLHUP and EPOLLRDHUP only */
 	int stop_fd;
+	int news_fd; /* of a model, from the watchdog */
 	int door;
 	int reserve; /* an fd to spend when there are none left; table_lock */
 	_Atomic int n_idle; /* threads with nothing to do */

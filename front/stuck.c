@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/uio.h>
 
 #include "front/dispatch.h"
@@ -241,23 +242,21 @@ static void send_late(const struct request *req)
 		shutdown(req->channel->sock, SHUT_WR);
 }
 
-/* Returns the file that @t was serving, with a reference; NULL: none of @dev. */
-static struct file *answer_for(struct server_thread *t, struct sv_dev *dev)
+/* If @t is inside @dev's model. */
+static void answer_for(struct server_thread *t, struct sv_dev *dev)
 {
 	pthread_t id = atomic_load(&dev->callback.thread);
-	struct file *f = NULL;
 
 	mutex_lock(&t->lock);
 	if (t->file && !t->answered && pthread_equal(t->id, id) &&
 	    device_stuck(dev)) {
-		f = file_get(t->file);
 		t->answered = true;
-		file_served(f);
-		server_arm(t->server, EPOLL_CTL_MOD, f->sock, f->serial);
+		file_served(t->file);
+		server_arm(t->server, EPOLL_CTL_MOD, t->file->sock,
+			   t->file->serial);
 		send_late(t->req);
 	}
 	mutex_unlock(&t->lock);
-	return f;
 }
 
 void server_stuck(struct server *s, struct sv_dev *dev)
@@ -266,19 +265,15 @@ void server_stuck(struct server *s, struct sv_dev *dev)
 
 	device_stuck_text(dev, text, sizeof(text));
 	journal_add(s->conf.journal, 0, dev->name, ETIMEDOUT, text);
-	for (unsigned int i = 0; i < SERVER_THREADS_MAX; i++) {
-		struct file *f = answer_for(&s->thread[i], dev);
-
-		if (f)
-			server_work_done(f->lane);
-		server_put(f);
-	}
+	for (unsigned int i = 0; i < SERVER_THREADS_MAX; i++)
+		answer_for(&s->thread[i], dev);
+	eventfd_write(s->news_fd, 1);
 	server_make_room(s);
 }
 
 void server_unstuck(struct server *s)
 {
-	server_release_gone(s);
+	eventfd_write(s->news_fd, 1);
 }
 
 void server_make_room(struct server *s)

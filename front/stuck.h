@@ -63,7 +63,9 @@ bool thread_served(struct server_thread *t);
  * server_stuck() - One does not return: whoever waits for it gets an answer
  * server_unstuck() - It has: what could not be released may be now
  *
- * Context: the watchdog's thread; the first two never block.
+ * Context: the watchdog's thread. They never wait for a model, nor take a lock
+ * that is held while one is waited for: such waits end by the watchdog alone.
+ * What needs more than that, a front thread does.
  */
 void server_make_room(struct server *s);
 void server_stuck(struct server *s, struct sv_dev *dev);
