@@ -125,6 +125,13 @@ void device_gate_update(struct sv_dev *dev)
 		gate_set_locked(dev, open);
 }
 
+/* The model may have returned, and its thread looked, since we gave up. */
+void device_gate_late(struct sv_dev *dev)
+{
+	atomic_store(&dev->gate_late, true);
+	devthread_kick(dev->thread);
+}
+
 /*
  * A model that is stuck in reset() has the gate closed, one that is stuck in a
  * burst keeps it as it is: the device's thread brings it up to date when the
@@ -133,7 +140,7 @@ void device_gate_update(struct sv_dev *dev)
 static void gate_close(struct sv_dev *dev)
 {
 	if (!memory_write(dev)) {
-		atomic_store(&dev->gate_late, true);
+		device_gate_late(dev);
 		return;
 	}
 	device_gate_close(dev);
@@ -143,7 +150,7 @@ static void gate_close(struct sv_dev *dev)
 static void gate_update(struct sv_dev *dev)
 {
 	if (!memory_write(dev)) {
-		atomic_store(&dev->gate_late, true);
+		device_gate_late(dev);
 		return;
 	}
 	device_gate_update(dev);

@@ -20,6 +20,10 @@ void device_allow_dma(struct sv_dev *dev);
 /** device_gate_close() - No access from now on, until device_gate_update() */
 void device_gate_close(struct sv_dev *dev) REQUIRES(&dev->memory_lock);
 
+/** device_gate_late() - It could not be, as a model does not return: the device's
+ * thread does it once that has */
+void device_gate_late(struct sv_dev *dev);
+
 /** device_gate_update() - Open or closed, as decode is */
 void device_gate_update(struct sv_dev *dev) REQUIRES(&dev->memory_lock);
 

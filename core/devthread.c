@@ -209,18 +209,28 @@ static int wait_begun(struct devthread *t)
 	return r;
 }
 
+/* Others may ask it for something before it is there, or after. */
+static void set_alive(struct devthread *t, bool alive)
+{
+	mutex_lock(&t->lock);
+	t->begun = false;
+	t->alive = alive;
+	if (!alive)
+		cond_broadcast(&t->news);
+	mutex_unlock(&t->lock);
+}
+
 int devthread_start(struct devthread *t, const char *name)
 {
 	atomic_store(&t->stop, false);
 	t->spins = sysconf(_SC_NPROCESSORS_ONLN) > 1;
-	t->begun = false;
-	t->alive = true;
+	set_alive(t, true);
 
 	int r = thread_start(&t->thread, name, devthread_main, t);
 
 	t->running = r == 0;
 	if (r < 0)
-		t->alive = false;
+		set_alive(t, false);
 	return r < 0 ? r : wait_begun(t);
 }
 

@@ -78,7 +78,7 @@ void NO_TSA device_take_away(struct sv_dev *dev)
 		device_gate_update(dev);
 		rwlock_unwrite(&dev->memory_lock);
 	} else {
-		atomic_store(&dev->gate_late, true);
+		device_gate_late(dev);
 	}
 	if (stands)
 		mutex_unlock(&dev->model);

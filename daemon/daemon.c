@@ -112,8 +112,11 @@ static char starting[96];
 
 static void say_slow(int sig)
 {
-	if (write(STDERR_FILENO, starting, strlen(starting)) < 0)
-		return;
+	int saved = errno;
+	ssize_t n = write(STDERR_FILENO, starting, strlen(starting));
+
+	(void)n;
+	errno = saved;
 }
 
 static void watch_start(const struct dev_conf *dc, const char *name)
@@ -153,7 +156,7 @@ static int daemon_add_device(struct daemon *d, const struct dev_conf *dc,
 	int r = machine_add(d->machine, &host, (unsigned int)dc->group, err);
 
 	alarm(0);
-
+	signal(SIGALRM, SIG_DFL);
 	if (r < 0)
 		log_err("%s at %s: %s", dc->ops->name, name,
 			err[0] ? err : strerror(-r));

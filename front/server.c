@@ -212,16 +212,19 @@ static void note_refusal(struct server *s, pid_t pid, const char *call,
 	log_debug("pid %d: %s: %s", (int)pid, call, reason);
 }
 
-/* An answer that nobody gets is nobody's problem; only on a channel, or a
- * connection to the door, somebody may go on waiting. */
+void server_answer_lost(const struct request *req)
+{
+	if (req->channel || req->file->ops == &door_ops)
+		shutdown(req->reply, SHUT_WR);
+}
+
 static void server_reply(struct server *s, struct request *req, int64_t result)
 {
-	bool door = req->file->ops == &door_ops;
 	int r = req_reply(req, result);
 
 	sched_point("answered");
-	if (r < 0 && (req->channel || door))
-		shutdown(req->reply, SHUT_WR);
+	if (r < 0)
+		server_answer_lost(req);
 	if (r < 0 && req->made)
 		channel_drop(&s->channels, req->made);
 	channel_put(req->channel);

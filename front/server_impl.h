@@ -96,6 +96,12 @@ struct file *file_get(struct file *f);
 /** file_served() - Its request has been: the next may be taken, or its end */
 void file_served(struct file *f);
 
+/**
+ * server_answer_lost() - An answer could not go out: nobody's problem, but on a
+ * channel or a connection to the door, where somebody may go on waiting
+ */
+void server_answer_lost(const struct request *req);
+
 /** server_serial() - A number that this server has not used yet */
 uint64_t server_serial(struct server *s);
 

@@ -237,9 +237,8 @@ static void send_late(const struct request *req)
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 
 	memset(ones, 0xff, sizeof(ones));
-	if (sendmsg(req->reply, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-	    req->channel)
-		shutdown(req->channel->sock, SHUT_WR);
+	if (sendmsg(req->reply, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		server_answer_lost(req);
 }
 
 /* If @t is inside @dev's model. */
