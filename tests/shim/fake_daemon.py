@@ -290,6 +290,7 @@ class FakeDaemon:
     def serve(self, listener):
         self.region = bytearray(i * 7 & 0xFF for i in range(REGION_SIZE))
         self.channels = {}
+        self.busy = 0
         self.cookies = set()
         self.changed = threading.Condition()
         self.doors = self.count = 0
@@ -373,6 +374,16 @@ class FakeDaemon:
             reply.close()
 
     def request(self, file, data, fds):
+        with self.changed:
+            self.busy += 1
+        try:
+            self.request_of(file, data, fds)
+        finally:
+            with self.changed:
+                self.busy -= 1
+                self.changed.notify_all()
+
+    def request_of(self, file, data, fds):
         head = REQUEST.unpack_from(data)
         key, flags = head[8:11], head[11]
         if not key[2]:
@@ -457,7 +468,8 @@ class FakeDaemon:
         """Once the programs that have ended are seen to have."""
         with self.changed:
             self.changed.wait_for(
-                lambda: not self.channels and self.doors == 1, 10)
+                lambda: not self.channels and not self.busy and
+                self.doors == 1, 10)
         fd = os.memfd_create("control")
         fds = len(os.listdir("/proc/self/fd"))
         os.write(fd, json.dumps({"fds": fds}).encode())
