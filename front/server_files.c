@@ -352,6 +352,17 @@ static void settle_lane(struct server *s, struct lane *lane, uint64_t deadline)
 	lane_leave(s, lane);
 }
 
+static void settle_lanes(struct server *s, const bool *lanes)
+{
+	uint64_t deadline = clock_ns() + SETTLE_NS;
+
+	set_settling(true);
+	for (size_t i = 0; i < s->n_lanes; i++)
+		if (lanes[i])
+			settle_lane(s, &s->lane[i], deadline);
+	set_settling(false);
+}
+
 static void settle(struct server *s, struct look *look)
 {
 	bool lanes[LANES_MAX] = {false};
@@ -360,16 +371,8 @@ static void settle(struct server *s, struct look *look)
 	channels_expire(&s->channels);
 	wait_for_handover(s);
 	look_at_all(s, note_lane, look);
-	if (!memchr(lanes, true, s->n_lanes))
-		return;
-
-	uint64_t deadline = clock_ns() + SETTLE_NS;
-
-	set_settling(true);
-	for (size_t i = 0; i < s->n_lanes; i++)
-		if (lanes[i])
-			settle_lane(s, &s->lane[i], deadline);
-	set_settling(false);
+	if (memchr(lanes, true, s->n_lanes))
+		settle_lanes(s, lanes);
 }
 
 void server_settle(struct server *s)
@@ -391,6 +394,20 @@ void server_settle_container(struct server *s, const struct container *c)
 	struct look look = {.container = c};
 
 	settle(s, &look);
+}
+
+/*
+ * Close what visibly nobody holds any more. Also what is just being released: a
+ * file stops being shown as hung up before its descriptor is closed.
+ */
+static void make_room(struct server *s)
+{
+	bool lanes[LANES_MAX];
+
+	memset(lanes, true, sizeof(lanes));
+	channels_expire(&s->channels);
+	wait_for_handover(s);
+	settle_lanes(s, lanes);
 }
 
 static int bind_once(struct server *s, int sock, const char *what)
@@ -531,8 +548,9 @@ void server_wake(struct file *f)
 		send(f->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-int server_open(struct request *req, const struct file_ops *ops, void *object,
-		void *object2, const char *what, bool cloexec)
+static int open_once(struct request *req, const struct file_ops *ops,
+		     void *object, void *object2, const char *what,
+		     bool cloexec)
 {
 	struct server *s = req->server;
 	struct file *f = file_new(s, ops, req->cred.pid, what);
@@ -564,6 +582,17 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 	}
 	server_put(f);
 	return r;
+}
+
+int server_open(struct request *req, const struct file_ops *ops, void *object,
+		void *object2, const char *what, bool cloexec)
+{
+	int r = open_once(req, ops, object, object2, what, cloexec);
+
+	if (r != -EMFILE && r != -ENFILE)
+		return r;
+	make_room(req->server);
+	return open_once(req, ops, object, object2, what, cloexec);
 }
 
 /* Nobody serves any more: every file is as good as closed. */

@@ -482,6 +482,28 @@ def test_a_daemon_at_its_descriptor_limit_refuses_and_recovers(serve, script,
         most = 32   # far more than it needs for itself
 
 
+def test_what_is_closed_makes_room_at_once(serve, script, me, confine):
+    d = serve("edu", before=confine(me, "-n", "64"))
+    status, out, err = d.run(*script("""
+        def fill():
+            fds = []
+            try:
+                while True:
+                    fds.append(os.open("/dev/vfio/vfio", os.O_RDWR))
+            except OSError as e:
+                assert e.errno in (errno.EMFILE, errno.ENFILE), e
+            return fds
+
+        for i in range(200):
+            for fd in fill():
+                os.close(fd)
+            for fd in [os.open("/dev/vfio/vfio", os.O_RDWR)
+                       for _ in range(4)]:
+                os.close(fd)
+        """))
+    assert status == 0, out + err
+
+
 @pytest.mark.parametrize("limit", range(8, 40, 4))
 def test_a_machine_with_few_descriptors_starts_or_says_why_not(me, confine,
                                                                limit):
