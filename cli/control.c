@@ -15,7 +15,7 @@
 #include "lib/cleanup.h"
 #include "lib/proto.h"
 
-#define ANSWER_SECONDS 5 /* a daemon that takes longer is stuck */
+#define ANSWER_SECONDS 15 /* what waits for a model is told well before */
 
 /* By way of /proc/self/fd, since a socket's path may have 107 bytes only. */
 static int connect_door(const char *dir)
