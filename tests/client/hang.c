@@ -24,23 +24,35 @@ struct hang {
 	const char *file;
 };
 
-/* FILE.CALLBACK says that it is in there. */
-static void say_so(const struct hang *h)
+static void touch(const char *name)
 {
-	char name[PATH_MAX];
-
-	snprintf(name, sizeof(name), "%s.%s", h->file, h->in);
 	close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
+
+/* Is it one of "in=ONE+ANOTHER"? */
+static bool is_in(const char *list, const char *where)
+{
+	size_t len = strlen(where);
+
+	for (const char *p = list; p; p = strchr(p, '+')) {
+		p += *p == '+';
+		if (!strncmp(p, where, len) && (!p[len] || p[len] == '+'))
+			return true;
+	}
+	return false;
 }
 
 static void maybe(struct sv_dev *dev, const char *where)
 {
 	const struct hang *h = sv_state(dev);
+	char here[PATH_MAX], go[PATH_MAX];
 
-	if (!h->in || strcmp(h->in, where) || access(h->file, F_OK) < 0)
+	if (!h->in || !is_in(h->in, where) || access(h->file, F_OK) < 0)
 		return;
-	say_so(h);
-	while (access(h->file, F_OK) == 0)
+	snprintf(here, sizeof(here), "%s.%s", h->file, where);
+	snprintf(go, sizeof(go), "%s.%s.go", h->file, where);
+	touch(here); /* says that it is in there */
+	while (access(h->file, F_OK) == 0 && access(go, F_OK) < 0)
 		usleep(LOOK_US);
 }
 

@@ -99,12 +99,12 @@ class Hang:
     """A daemon with a device for each callback, which hang, and one that is
     well."""
 
-    def __init__(self, serve, user):
+    def __init__(self, serve, user, places=CALLBACKS):
         user.bin = HERE / "softvfio-hang"
         self.user = user
         self.file = user.dir / "hang"
         self.bdf = {where: f"0000:{i + 1:02x}:00.0"
-                    for i, where in enumerate(CALLBACKS)}
+                    for i, where in enumerate(places)}
         self.daemon = serve(
             *(f"hang,in={where},file={self.file},bdf={bdf}"
               for where, bdf in self.bdf.items()), "edu,bdf=0000:20:00.0")
@@ -137,6 +137,12 @@ def hang(serve, me):
 def await_hang(file, where):
     support.wait_for(pathlib.Path(f"{file}.{where}").exists,
                      f"{where}() not to return", 30)
+
+
+def await_stuck(hang, where, callback):
+    bdf = hang.bdf[where]
+    support.wait_for(lambda: callback in hang.devices()[bdf]["stuck"],
+                     f"{callback}() to be called stuck", 30)
 
 
 def start_all(hang, script):
@@ -251,6 +257,40 @@ def test_a_peer_of_one_that_hangs_goes_on(hang, script, where):
     assert hang.devices()["0000:20:00.0"]["stuck"] == ""
     status, out, err = hang.daemon.run(*script(OTHER, "0000:20:00.0"))
     assert (status, out) == (0, "well\n"), err
+
+
+RUN = """
+dev = Device(sys.argv[1])
+dev.command(2)
+bar = dev.map_bar(0)
+ctypes.c_uint32.from_buffer(bar, 0).value = 1
+"""
+
+READ = """
+dev = Device(sys.argv[1])
+dev.command(2)
+assert dev.read(0, 4, 4) == 0xffffffff
+"""
+
+
+def test_one_that_comes_back_and_hangs_again_is_seen_to(serve, me, script):
+    """Its last holder is gone, so what goes on is the close."""
+    hang = Hang(serve, me, ("run+close", "read"))
+    hang.hang()
+    p = hang.popen(script(RUN, hang.bdf["run+close"]))
+    try:
+        await_hang(hang.file, "run")
+        await_stuck(hang, "run+close", "run")
+        p.kill()
+        p.wait()
+        hang.devices()      # has seen that, and may not release it
+        pathlib.Path(f"{hang.file}.run.go").touch()
+        await_hang(hang.file, "close")
+        p = hang.popen(script(READ, hang.bdf["read"]))
+        assert p.wait(support.deadline(30)) == 0
+        await_stuck(hang, "run+close", "reset")
+    finally:
+        hang.end()
 
 
 def why(hang):
