@@ -138,10 +138,10 @@ bool NO_TSA mutex_lock_until(struct mutex *m, uint64_t deadline_ns)
 bool NO_TSA mutex_lock_while(struct mutex *m, lock_wait_fn wait, void *arg)
 {
 	rank_check(m->rank, m->name);
-	if (!impl_trylock(m))
-		while (!impl_lock_until(m, impl_slice()))
-			if (!wait(arg))
-				return false;
+	for (bool got = impl_trylock(m); !got;
+	     got = impl_lock_until(m, impl_slice()))
+		if (!wait(arg))
+			return false;
 	rank_push(m, m->rank, m->name);
 	return true;
 }
@@ -190,10 +190,10 @@ bool NO_TSA rwlock_read_until(struct rwlock *l, uint64_t deadline_ns)
 bool NO_TSA rwlock_read_while(struct rwlock *l, lock_wait_fn wait, void *arg)
 {
 	rank_check(l->rank, l->name);
-	if (!impl_tryread(l))
-		while (!impl_read_until(l, impl_slice()))
-			if (!wait(arg))
-				return false;
+	for (bool got = impl_tryread(l); !got;
+	     got = impl_read_until(l, impl_slice()))
+		if (!wait(arg))
+			return false;
 	rank_push(l, l->rank, l->name);
 	return true;
 }
@@ -222,10 +222,10 @@ bool NO_TSA rwlock_trywrite(struct rwlock *l)
 bool NO_TSA rwlock_write_while(struct rwlock *l, lock_wait_fn wait, void *arg)
 {
 	rank_check(l->rank, l->name);
-	if (!impl_trywrite(l))
-		while (!impl_write_until(l, impl_slice()))
-			if (!wait(arg))
-				return false;
+	for (bool got = impl_trywrite(l); !got;
+	     got = impl_write_until(l, impl_slice()))
+		if (!wait(arg))
+			return false;
 	rank_push(l, l->rank, l->name);
 	return true;
 }
