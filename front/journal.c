@@ -11,7 +11,8 @@ struct journal {
 	struct mutex lock; /* everything */
 	uint64_t total;
 	struct slot {
-		uint64_t nr; /* which one it was, from 1 on; 0 = empty */
+		uint64_t nr;	   /* which one it was, from 1 on; 0 = empty */
+		unsigned int held; /* how many are of the same process */
 		struct journal_entry entry;
 	} slot[JOURNAL_MAX];
 };
@@ -44,14 +45,20 @@ static unsigned int held_locked(const struct journal *j, pid_t pid)
 	return n;
 }
 
+static void set_held_locked(struct journal *j, pid_t pid, unsigned int held)
+	REQUIRES(&j->lock)
+{
+	for (size_t i = 0; i < JOURNAL_MAX; i++)
+		if (j->slot[i].nr && j->slot[i].entry.pid == pid)
+			j->slot[i].held = held;
+}
+
 /* When an entry goes: first the older ones of a process that has more than its
  * share, then the older ones. */
 static uint64_t rank_locked(const struct journal *j, const struct slot *s)
 	REQUIRES(&j->lock)
 {
-	bool share = held_locked(j, s->entry.pid) <= JOURNAL_EACH;
-
-	return s->nr + (share ? j->total : 0);
+	return s->nr + (s->held <= JOURNAL_EACH ? j->total : 0);
 }
 
 /* One that is refused all day leaves the others' reasons alone. */
@@ -80,6 +87,17 @@ static struct slot *slot_for_locked(struct journal *j, pid_t pid)
 	return first;
 }
 
+static void insert_locked(struct journal *j, const struct journal_entry *e)
+	REQUIRES(&j->lock)
+{
+	struct slot *s = slot_for_locked(j, e->pid);
+
+	if (s->nr)
+		set_held_locked(j, s->entry.pid, s->held - 1);
+	*s = (struct slot){.nr = ++j->total, .entry = *e};
+	set_held_locked(j, e->pid, held_locked(j, e->pid));
+}
+
 void journal_add(struct journal *j, pid_t pid, const char *call, int err,
 		 const char *reason)
 {
@@ -92,7 +110,7 @@ void journal_add(struct journal *j, pid_t pid, const char *call, int err,
 	snprintf(e.reason, sizeof(e.reason), "%s", reason);
 
 	mutex_lock(&j->lock);
-	*slot_for_locked(j, pid) = (struct slot){++j->total, e};
+	insert_locked(j, &e);
 	mutex_unlock(&j->lock);
 }
 
