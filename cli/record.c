@@ -15,18 +15,9 @@
 #include "cli/instance.h"
 #include "cli/record.h"
 #include "lib/cleanup.h"
+#include "lib/write.h"
 
 #define RECORD "last-why.json"
-
-static int write_all(int fd, const char *text)
-{
-	size_t len = strlen(text);
-	ssize_t n = write(fd, text, len);
-
-	if (n < 0)
-		return -errno;
-	return (size_t)n == len ? 0 : -ENOSPC;
-}
 
 static int record_write(const json_t *record, int base)
 {

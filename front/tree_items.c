@@ -10,6 +10,7 @@
 
 #include "front/tree_items.h"
 #include "lib/cleanup.h"
+#include "lib/write.h"
 
 struct item {
 	bool directory;
@@ -34,16 +35,6 @@ static int set_mode(int dir, const char *path, mode_t mode, int unlink_flags)
 
 	unlinkat(dir, path, unlink_flags);
 	return r;
-}
-
-static int write_all(int fd, const char *text)
-{
-	size_t len = strlen(text);
-	ssize_t n = write(fd, text, len);
-
-	if (n < 0)
-		return -errno;
-	return (size_t)n == len ? 0 : -ENOSPC;
 }
 
 int item_make_file(int dir, const char *path, const char *text, mode_t mode)

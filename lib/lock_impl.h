@@ -7,7 +7,6 @@
 #define SOFTVFIO_LIB_LOCK_IMPL_H
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
