@@ -57,8 +57,7 @@ static bool daemon_stop(struct daemon *d)
 		return true;
 	if (!watchdog_end(d->watchdog))
 		return false;
-	server_stop(d->server);
-	return !any_stuck(d->machine);
+	return server_stop(d->server) && !any_stuck(d->machine);
 }
 
 /* Nothing that such a thread may use is freed. */

@@ -657,18 +657,18 @@ int server_new(const struct server_conf *conf, const char *door,
 	return 0;
 }
 
-void server_stop(struct server *s)
+bool server_stop(struct server *s)
 {
 	server_end_threads(s);
 	queues_done(s);
-	server_release_all(s);
+	return server_release_all(s);
 }
 
 struct server *server_free(struct server *s)
 {
 	if (!s)
 		return NULL;
-	server_stop(s);
+	(void)server_stop(s); /* who cares has asked before */
 	channels_done(&s->channels);
 
 	const int fds[] = {s->epfd,    s->hangups, s->stop_fd,

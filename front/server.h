@@ -99,8 +99,10 @@ int server_new(const struct server_conf *conf, const char *door,
  * server_stop() - Stop answering; every file is released
  *
  * The watchdog may still look at what is left (front/stuck.h).
+ *
+ * Return: true; false a model does not return, and still uses what it has.
  */
-void server_stop(struct server *s);
+bool server_stop(struct server *s);
 
 /** server_free() - Stopped or not; NULL is fine */
 struct server *server_free(struct server *s);

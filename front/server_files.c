@@ -595,14 +595,15 @@ int server_open(struct request *req, const struct file_ops *ops, void *object,
 	return open_once(req, ops, object, object2, what, cloexec);
 }
 
-/* Nobody serves any more: every file is as good as closed. */
-void server_release_all(struct server *s)
+bool server_release_all(struct server *s)
 {
 	struct file *f;
+	bool all = true;
 
 	while ((f = TAILQ_FIRST(&s->table))) {
-		if (f->ops->release)
-			f->ops->release(f);
+		if (f->ops->release && f->ops->release(f) < 0)
+			all = false;
 		server_remove(s, f);
 	}
+	return all;
 }

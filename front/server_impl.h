@@ -134,8 +134,11 @@ void server_remove(struct server *s, struct file *f);
 /** server_find() - The file of a serial: a new reference, or NULL */
 struct file *server_find(struct server *s, uint64_t serial);
 
-/** server_release_all() - Nobody serves any more: every file is as good as
- * closed */
-void server_release_all(struct server *s);
+/**
+ * server_release_all() - Nobody serves any more: every file is as good as closed
+ *
+ * Return: as server_stop().
+ */
+bool server_release_all(struct server *s);
 
 #endif
