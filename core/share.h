@@ -20,7 +20,7 @@ enum share_kind {
 	SHARE_FDS,	    /* descriptors: what the rows below cost of them */
 	SHARE_FILES,	    /* open VFIO and sysfs files */
 	SHARE_DOORS,	    /* connections to the door */
-	SHARE_CHANNELS,	    /* kept reply sockets */
+	SHARE_CHANNELS,	    /* kept sockets for answers and parts */
 	SHARE_CLOSING,	    /* received descriptors that wait to be closed */
 	SHARE_PARKED,	    /* requests that wait for a busy device */
 	SHARE_WORKERS,	    /* copy workers: address spaces */

@@ -3,7 +3,8 @@
  * Carrying out one instruction: emulate.h. Order matters for a device: a
  * read-modify-write is one read, then one write, also with a lock prefix, which
  * a PCI bus doesn't know; wide registers move in pieces of 8 bytes, ascending,
- * and what is not aligned in smaller ones (trap.c). Registers change last, when nothing can fail.
+ * and what is not aligned in smaller ones (trap.c). Registers change last, when
+ * nothing can fail.
  */
 #include <errno.h>
 

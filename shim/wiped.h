@@ -19,7 +19,7 @@
  * struct wiped - All zero at first, and after fork
  * @mm_id:  see mmid.h
  * @seq:    of the last request; starts anywhere
- * @line:   what the kept reply sockets are in, see line.c
+ * @line:   what the slots of kept lines are in, see line.c
  * @needed: the struct needed that need not be mapped is in use
  * @stack:  as are those of trap.c
  * @maps_kept: keep.c has this address space's maps, not a parent's

@@ -81,7 +81,7 @@ static void closed_buffers_1_0_10(char **args)
 	check_holds(map, 1);
 }
 
-/* 1.0.6: an ioeventfd of a closed BAR is drained, its write dropped */
+/* 1.0.6: an ioeventfd of a closed BAR takes its signal, its write is dropped */
 
 static void ioeventfd(uint64_t off, uint64_t data, int fd)
 {
