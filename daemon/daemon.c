@@ -17,14 +17,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core/machine.h"
-#include "core/share.h"
+#include "core/machine/machine.h"
+#include "core/common/share.h"
 #include "daemon/conf.h"
 #include "daemon/daemon.h"
 #include "daemon/watchdog.h"
-#include "front/server.h"
-#include "front/show.h"
-#include "front/tree.h"
+#include "front/ipc/server.h"
+#include "front/sysfs/show.h"
+#include "front/sysfs/tree.h"
 #include "lib/cleanup.h"
 #include "lib/evfd.h"
 #include "lib/log.h"

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/watchdog.h"
-#include "front/stuck.h"
+#include "front/ipc/stuck.h"
 #include "lib/log.h"
 #include "lib/thread.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A thread that looks for models whose callback does not return (core/busy.h),
+ * A thread that looks for models whose callback does not return (core/pci/busy.h),
  * says so, and has those answered who would wait for them.
  */
 #ifndef SOFTVFIO_DAEMON_WATCHDOG_H
 #define SOFTVFIO_DAEMON_WATCHDOG_H
 
-#include "front/server.h"
+#include "front/ipc/server.h"
 
 #define END_NS 2000000000 /* for a model to return when the daemon is to end */
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "front/dispatch.h"
-#include "front/stuck.h"
-#include "front/tree.h"
+#include "front/ipc/stuck.h"
+#include "front/sysfs/tree.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-#include "core/container.h"
-#include "front/server.h"
+#include "core/vfio/container.h"
+#include "front/ipc/server.h"
 
 /** struct ioctl_row - One ioctl of one kind of file */
 struct ioctl_row {

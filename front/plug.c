@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The core decides, the tree shows it: front/plug.h. */
-#include "core/unplug.h"
+#include "core/machine/unplug.h"
 #include "front/plug.h"
-#include "front/show.h"
+#include "front/sysfs/show.h"
 
 /* What the tree says follows from what the core says, so order is no matter. */
 static int shown(struct server *s, struct machine_dev *md, int result)

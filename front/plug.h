@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Functions that come and go, with the tree of paths following: what sysfs
- * writes and the `softvfio` command ask for. Who waits for whom: core/unplug.h.
+ * writes and the `softvfio` command ask for. Who waits for whom: core/machine/unplug.h.
  *
  * Context, for all: any thread, no lock.
  */
 #ifndef SOFTVFIO_FRONT_PLUG_H
 #define SOFTVFIO_FRONT_PLUG_H
 
-#include "front/server.h"
+#include "front/ipc/server.h"
 
 /** plug_unbind() - As unplug_unbind() */
 int plug_unbind(struct server *s, struct machine_dev *md);

@@ -13,8 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/ioas.h"
-#include "core/mem.h"
+#include "core/dma/ioas.h"
+#include "core/dma/mem.h"
 
 #define PAGE	4096ull
 #define BIG	(64ull << 10)

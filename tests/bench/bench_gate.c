@@ -25,7 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core/bar.h"
+#include "core/pci/bar.h"
 
 #define PIPE_PAGES 256u
 #define PIPES	   BAR_PIPES_MAX

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-FILES = 12288  # mappings of one program: core/share.c, if the host lets it
+FILES = 12288  # mappings of one program: core/common/share.c, if the host lets it
 SPARSE = 64 << 30
 SPARSE_FILES = 256  # of those
 

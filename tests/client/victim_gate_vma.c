@@ -56,7 +56,7 @@ static void attributes_1_2_1(char **args)
 
 /* 1.2.4: index << 40 | offset, and still to be told by it */
 
-#define TRAP_BITS (7ul << 60) /* shim/vma.h: not part of the offset */
+#define TRAP_BITS (7ul << 60) /* shim/base/vma.h: not part of the offset */
 
 /* What /proc says lies at @at is this page of this BAR. */
 static void check_is(const void *at, const char *bdf, unsigned int bar,

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/irq.h"
+#include "core/pci/irq.h"
 #include "lib/cleanup.h"
 #include "requests.h"
 #include "tests/sched/host.h"

@@ -19,8 +19,8 @@ import support
 from proto import Channel
 
 IOCTL, VERSION = proto.IOCTL, (proto.VFIO | 100, 0)
-PER_PID, IN_ALL = 16, 1024   # core/share.c
-SERVER_THREADS = 8           # front/server.h
+PER_PID, IN_ALL = 16, 1024   # core/common/share.c
+SERVER_THREADS = 8           # front/ipc/server.h
 
 
 def pipes(daemon):

@@ -15,8 +15,8 @@ import support
 from device import Device
 from slow_fs import SlowFs
 
-THREADS = 8             # front/server.h: SERVER_THREADS
-CROWD = 4096 // 2       # front/discard.c: half of SHARE_CLOSING
+THREADS = 8             # front/ipc/server.h: SERVER_THREADS
+CROWD = 4096 // 2       # front/ipc/discard.c: half of SHARE_CLOSING
 NUMBER = 7              # what the program calls the descriptor
 MEM_FD, VMAS = 1, 2
 SET_CONTAINER, SET_IRQS, MAP_DMA, FEATURE, HOT_RESET, IOEVENTFD = \

@@ -10,7 +10,7 @@ import proto
 import support
 from test_proto import alive
 
-DOORS = 1024  # of one process: core/share.c
+DOORS = 1024  # of one process: core/common/share.c
 
 
 @pytest.fixture

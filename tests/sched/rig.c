@@ -10,7 +10,7 @@
 #include "lib/proto.h"
 #include "rig.h"
 
-#define PM_CTRL	   0x44 /* core/config.h: PM at 0x40, PCIe at 0x80 */
+#define PM_CTRL	   0x44 /* core/pci/config.h: PM at 0x40, PCIe at 0x80 */
 #define EXP_DEVCTL 0x88
 
 /* --- the model --- */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/device.h"
+#include "core/pci/device.h"
 #include "lib/sched.h"
 #include "lib/thread.h"
 

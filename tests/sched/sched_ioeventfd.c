@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core/ioeventfd.h"
+#include "core/pci/ioeventfd.h"
 #include "rig.h"
 
 #define VALUE 0x7a

@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core/irq_impl.h"
+#include "core/pci/irq_impl.h"
 #include "rig.h"
 
 #define ROUNDS 2

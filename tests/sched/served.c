@@ -9,7 +9,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "front/show.h"
+#include "front/sysfs/show.h"
 #include "served.h"
 #include "uapi/vfio.h"
 

@@ -8,9 +8,9 @@
 #define SOFTVFIO_TESTS_SCHED_SERVED_H
 
 #include "client.h"
-#include "core/machine.h"
-#include "front/server.h"
-#include "front/tree.h"
+#include "core/machine/machine.h"
+#include "front/ipc/server.h"
+#include "front/sysfs/tree.h"
 #include "rig.h"
 
 #define SERVED_PATH_MAX 64

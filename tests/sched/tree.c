@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * In place of front/tree.c, whose hundred system calls for each change are no
+ * In place of front/sysfs/tree.c, whose hundred system calls for each change are no
  * matter of schedules: paths lead where they say, and what matters is kept, who
  * is shown and that only one caller at a time changes it.
  */

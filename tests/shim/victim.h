@@ -92,7 +92,7 @@ _Noreturn void victim_fail(const char *file, int line, const char *what,
 /** victim_main() - Run the test the arguments name */
 int victim_main(int argc, char **argv, const struct victim_test *tests);
 
-#define VICTIM_KEPT_FROM 500 /* shim/line.c: KEEP_FROM */
+#define VICTIM_KEPT_FROM 500 /* shim/call/line.c: KEEP_FROM */
 
 /** victim_count_fds() - How many descriptors this process has, all told but
  * for those that the shim keeps */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A configuration space that writes down its events: what the tests of
- * core/config*.c share.
+ * core/pci/config*.c share.
  */
 #ifndef SOFTVFIO_TESTS_CONFIG_RIG_H
 #define SOFTVFIO_TESTS_CONFIG_RIG_H
@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/config.h"
+#include "core/pci/config.h"
 
 #define PM     0x40
 #define MSI    0x50

@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-#include "core/machine.h"
+#include "core/machine/machine.h"
 
 #define DEADLINE_NS 20000000000ull
 #define BAR_LEN	    (64u * PAGE) /* of BAR 1 */

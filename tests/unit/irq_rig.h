@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Interrupts of a function, and a program with some eventfds: what the tests
- * of core/irq*.c share. teardown() also shows that no descriptor and no watch
+ * of core/pci/irq*.c share. teardown() also shows that no descriptor and no watch
  * is left behind.
  */
 #ifndef SOFTVFIO_TESTS_IRQ_RIG_H
@@ -14,9 +14,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core/irq.h"
-#include "core/share.h"
-#include "core/watch.h"
+#include "core/pci/irq.h"
+#include "core/common/share.h"
+#include "core/common/watch.h"
 
 #define NONE	IRQ_SET_DATA_NONE
 #define BOOL	IRQ_SET_DATA_BOOL

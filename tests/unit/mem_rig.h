@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A program with memory of its own, for the tests of core/mem*.c. */
+/* A program with memory of its own, for the tests of core/dma/mem*.c. */
 #ifndef SOFTVFIO_TESTS_MEM_RIG_H
 #define SOFTVFIO_TESTS_MEM_RIG_H
 
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "core/mem.h"
+#include "core/dma/mem.h"
 #include "lib/cleanup.h"
 #include "lib/size.h"
 

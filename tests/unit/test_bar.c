@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* core/bar.h: which mappings live, and closing and opening under a mapper. */
+/* core/pci/bar.h: which mappings live, and closing and opening under a mapper. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "core/bar.h"
+#include "core/pci/bar.h"
 
 #define SIZE (1u << 20)
 

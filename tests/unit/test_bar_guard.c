@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "core/bar.h"
+#include "core/pci/bar.h"
 
 #define SIZE   (1u << 20)
 #define PAGES  (SIZE / PAGE)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * shim/decode.c and shim/emulate.c against the only oracle that counts: every
+ * shim/fault/decode.c and shim/fault/emulate.c against the only oracle that counts: every
  * instruction form below is assembled at build time and executed twice from
  * the same registers and memory, once by the CPU on an accessible page, once
  * trapped on the same page and emulated. Registers, flags, vector registers
@@ -22,9 +22,9 @@
 
 #include <cmocka.h>
 
-#include "shim/decode.h"
-#include "shim/emulate.h"
-#include "shim/xstate.h"
+#include "shim/fault/decode.h"
+#include "shim/fault/emulate.h"
+#include "shim/fault/xstate.h"
 #include "tests/unit/skip.h"
 
 #define PAGE   4096

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * core/device.h with several callers at once: what a program does to a
+ * core/pci/device.h with several callers at once: what a program does to a
  * function while it is turned off, reset or closed under it.
  */
 #include <errno.h>
@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "core/device.h"
-#include "core/watch.h"
+#include "core/pci/device.h"
+#include "core/common/watch.h"
 #include "lib/cleanup.h"
 
 #define DEADLINE_NS 10000000000ull

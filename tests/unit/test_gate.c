@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include "core/hotreset.h"
+#include "core/vfio/hotreset.h"
 #include "lib/evfd.h"
 #include "tests/unit/gate_rig.h"
 

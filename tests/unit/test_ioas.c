@@ -19,8 +19,8 @@
 
 #include <cmocka.h>
 
-#include "core/ioas.h"
-#include "core/share.h"
+#include "core/dma/ioas.h"
+#include "core/common/share.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 

@@ -22,7 +22,7 @@
 
 #include <cmocka.h>
 
-#include "core/ioas.h"
+#include "core/dma/ioas.h"
 #include "lib/cleanup.h"
 
 #define PAGE	    4096ull

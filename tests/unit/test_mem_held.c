@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/ioas.h"
+#include "core/dma/ioas.h"
 #include "tests/unit/mem_rig.h"
 
 /* --- pread and pwrite, held up at one page --- */

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/share.h"
+#include "core/common/share.h"
 #include "tests/unit/mem_rig.h"
 
 #define LIAR  4711

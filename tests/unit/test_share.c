@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <cmocka.h>
 
-#include "core/share.h"
+#include "core/common/share.h"
 #include "lib/refuse.h"
 
 #define LIAR  4711

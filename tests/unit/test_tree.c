@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "front/tree.h"
+#include "front/sysfs/tree.h"
 
 #define BDF  "0000:01:00.0"
 #define HOME "/sys/devices/pci0000:01/" BDF

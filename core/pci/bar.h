@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The memory of one BAR: a memfd that programs map and the device model
+ * reads and writes, and the record of which of those mappings still live.
+ *
+ * Each mapping is made through an open file description of its own, which
+ * holds an OFD lock on the byte whose number is the mapping's id. The host
+ * kernel keeps that description for as long as any part of the mapping exists
+ * in any process, so asking for the lock tells who lives (design 3.8).
+ *
+ * A BAR is open or closed. Closing truncates the memfd to nothing, which is the
+ * host kernel's own unmap_mapping_range() over every mapping in every process:
+ * when it returns no page of it is mapped anywhere, and any later touch is
+ * SIGBUS (design 3.6). The contents are kept in a file of their own meanwhile,
+ * where the device model can still reach them through bar->mem. Only a direct
+ * BAR has a gate: the pages of a trapped one are nobody's memory.
+ */
+#ifndef SOFTVFIO_CORE_PCI_BAR_H
+#define SOFTVFIO_CORE_PCI_BAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "core/common/share.h"
+#include "lib/lock.h"
+#include "lib/size.h"
+#include "softvfio/device.h"
+
+#define BAR_PIPES_MAX 64 /* MiB: what an ordinary user's pipes may hold */
+
+/** struct bar_mapping - One mmap() of a BAR that may still be there */
+struct bar_mapping {
+	TAILQ_ENTRY(bar_mapping) link;
+	uint64_t id;	/* the locked byte; never reused */
+	uint64_t owner; /* which open file it belongs to */
+	pid_t pid;	/* who made it */
+	uint64_t off;
+	uint64_t len;
+	struct share share; /* of @pid's SHARE_BAR_MAPS */
+};
+
+struct bar {
+	/* immutable */
+	enum sv_bar_kind kind;
+	enum sv_bar_access access;
+	bool persistent;
+	uint64_t size; /* bytes the BAR decodes */
+	uint64_t len;  /* size rounded up to pages */
+	int memfd;     /* -1 when there is no memory (I/O, none) */
+	int inotify;   /* borrowed; -1 = nobody wants to know */
+	uint8_t *view; /* the daemon's mapping of memfd */
+	dev_t st_dev;
+	ino_t st_ino;
+
+	int kept; /* memfd of the contents while closed; -1 = no gate */
+	uint8_t *kept_mem; /* mapping of it */
+
+	/* of the guard, see bar_guard.c */
+	_Atomic unsigned int repairs;
+	_Atomic bool replaced; /* view is private memory */
+
+	/* changed by bar_close() and bar_open(), memory_lock held for writing */
+	bool closed;
+	bool retained; /* kept has pages for all that is populated */
+	uint8_t *mem;  /* the contents: view, or kept_mem while closed */
+	uint8_t *seen; /* a bit for each page, all 0 but within bar_close() */
+
+	/* what was put back at the last opening; kept has it while closed */
+	struct bar_extent *known;
+	size_t n_known;
+	uint64_t known_pages;
+
+	struct mutex lock; /* the fields below */
+	TAILQ_HEAD(, bar_mapping) mappings GUARDED_BY(&lock);
+	size_t n_mappings GUARDED_BY(&lock); /* dead ones included */
+	size_t forget_at GUARDED_BY(&lock);  /* so many: look for dead ones */
+	uint64_t last_id GUARDED_BY(&lock);
+	int watch GUARDED_BY(&lock); /* of inotify, -1 before the first map */
+};
+
+/**
+ * bar_init() - Make a BAR's memory, all zeroes
+ * @name:    of the memfd, see SV_BAR_NAME_FORMAT
+ * @shape:   size and kind; with kind NONE nothing is made
+ * @inotify: told (IN_CLOSE_WRITE) when a mapping has gone, or -1; borrowed for
+ *	     life
+ *
+ * Context: one thread; nobody else knows the BAR yet.
+ * Return: 0; -EMFILE, -ENOMEM. bar_done() is right in any case.
+ */
+int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
+	     int inotify);
+
+/** bar_done() - Nobody knows it any more; open mappings of programs stay */
+void bar_done(struct bar *bar);
+
+/**
+ * bar_map() - A descriptor through which to map the BAR
+ * @ret_fd: the caller sends it away and closes it; the mapping is listed from
+ *	    now on until neither it nor any mapping made with it is left
+ *
+ * Context: takes bar->lock.
+ * Return: 0; -ENOMEM, also beyond @pid's share of mappings, against which dead
+ * ones count until they are looked for; -EMFILE; -ENOSPC
+ * (fs.inotify.max_user_watches).
+ */
+int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
+	    uint64_t len, int *ret_fd);
+
+/**
+ * bar_mapped() - Does a mapping of @owner live?
+ * bar_forget_dead() - From now on those that live are listed, and no others
+ *
+ * To ask about one takes the host longer the more there are of them: that is
+ * for listings, while bar_mapped() asks until it finds one.
+ *
+ * Context: takes bar->lock.
+ */
+bool bar_mapped(struct bar *bar, uint64_t owner);
+void bar_forget_dead(struct bar *bar);
+
+/**
+ * bar_close() - Unmap every page from every program, keep the contents
+ * bar_open() - Have the contents back; the same addresses work again
+ *
+ * No store that retired before is lost, but for what a pipe cannot hold (of
+ * more than BAR_PIPES_MAX MiB populated) and for the first one ever to a page
+ * of a large BAR: such a store may be lost if it races with the close. Both do
+ * nothing when it is so already.
+ *
+ * Context: memory_lock held for writing. bar_close() never fails: what it
+ * cannot keep for want of memory reads as zeroes afterwards. When the host has
+ * no memory for all of the contents, bar_open() leaves the BAR closed, nothing
+ * of it mapped; it may be tried again.
+ */
+void bar_close(struct bar *bar);
+void bar_open(struct bar *bar);
+
+/**
+ * bar_clear() - All zeroes again; open mappings stay and see zeroes
+ * bar_discard() - bar_close() and bar_clear() in one: keeps nothing that is then
+ *		   thrown away. Of a BAR without a gate it leaves everything
+ *
+ * Context: memory_lock held for writing.
+ */
+void bar_clear(struct bar *bar);
+void bar_discard(struct bar *bar);
+
+/**
+ * bar_guard_init() - Survive a program that truncates a BAR's memfd under the
+ * daemon (it was handed a descriptor to map): what is missing is made anew, all
+ * zeroes, at the program's own loss
+ *
+ * Installs the process's SIGBUS handler; any other SIGBUS goes on to what was
+ * installed before. Return: 0 or -errno.
+ */
+int bar_guard_init(void);
+
+#endif
