@@ -110,13 +110,12 @@ void evfd_signal(int fd)
 
 int evfd_probe(void)
 {
-	struct iocb *none = NULL;
 	aio_context_t context = 0;
 
 	/* as nonsense, which it is, by a host that has it */
 	if (syscall(SYS_io_setup, 0, &context) < 0 && errno != EINVAL)
 		return -errno;
-	if (syscall(SYS_io_submit, context, 1, &none) < 0 && errno != EINVAL)
+	if (syscall(SYS_io_submit, context, -1, NULL) < 0 && errno != EINVAL)
 		return -errno;
 	return 0;
 }
