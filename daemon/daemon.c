@@ -211,7 +211,7 @@ static int daemon_up(struct daemon *d, const struct daemon_conf *conf)
 	if (r < 0)
 		return r;
 
-	struct server_conf sc = {
+	struct front_conf sc = {
 		.machine = d->machine,
 		.journal = d->journal,
 		.tree = d->tree,

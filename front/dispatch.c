@@ -8,30 +8,29 @@
 #include <string.h>
 
 #include "front/dispatch.h"
-#include "front/ipc/stuck.h"
 #include "front/sysfs/tree.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 
-int64_t dispatch_ioctl(struct request *req, const struct ioctl_row *rows,
+int64_t dispatch_ioctl(struct call *call, const struct ioctl_row *rows,
 		       size_t n)
 {
-	unsigned int cmd = (unsigned int)req->hdr.arg[0];
+	unsigned int cmd = (unsigned int)call->arg[0];
 
 	for (size_t i = 0; i < n; i++) {
 		if (rows[i].cmd != cmd)
 			continue;
-		req->call = rows[i].name;
-		return rows[i].fn(req);
+		call->name = rows[i].name;
+		return rows[i].fn(call);
 	}
-	req->call = "ioctl";
-	return refuse(ENOTTY, "%s has no ioctl %#x", req->file->what, cmd);
+	call->name = "ioctl";
+	return refuse(ENOTTY, "%s has no ioctl %#x", call->file->what, cmd);
 }
 
-int ioctl_copy_in(struct request *req, void *buf, size_t size)
+int ioctl_copy_in(struct call *call, void *buf, size_t size)
 {
 	uint32_t argsz;
-	int r = req_copy_in(req, ioctl_arg(req), buf, size);
+	int r = call_copy_in(call, ioctl_arg(call), buf, size);
 
 	if (r < 0)
 		return r;
@@ -41,105 +40,105 @@ int ioctl_copy_in(struct request *req, void *buf, size_t size)
 		       : refuse(EINVAL, "argsz %u, at least %zu", argsz, size);
 }
 
-static int64_t op_ioctl(struct request *req)
+static int64_t op_ioctl(struct call *call)
 {
-	if (!req->file->ops->ioctl)
-		return refuse(ENOTTY, "%s has no ioctls", req->file->what);
-	return req->file->ops->ioctl(req);
+	if (!call->file->ops->ioctl)
+		return refuse(ENOTTY, "%s has no ioctls", call->file->what);
+	return call->file->ops->ioctl(call);
 }
 
 /* Where to read or write: the call's offset, or the file's own position. */
-static uint64_t file_pos(struct request *req)
+static uint64_t file_pos(struct call *call)
 {
-	if (req->hdr.arg[0] != SV_POS)
-		return req->hdr.arg[0];
-	mutex_lock(&req->file->lock);
-	uint64_t pos = req->file->pos;
+	if (call->arg[0] != SV_POS)
+		return call->arg[0];
+	mutex_lock(&call->file->lock);
+	uint64_t pos = call->file->pos;
 
-	mutex_unlock(&req->file->lock);
+	mutex_unlock(&call->file->lock);
 	return pos;
 }
 
-static void file_advance(struct request *req, int64_t done)
+static void file_advance(struct call *call, int64_t done)
 {
-	if (req->hdr.arg[0] != SV_POS || done <= 0)
+	if (call->arg[0] != SV_POS || done <= 0)
 		return;
-	mutex_lock(&req->file->lock);
-	req->file->pos += (uint64_t)done;
-	mutex_unlock(&req->file->lock);
+	mutex_lock(&call->file->lock);
+	call->file->pos += (uint64_t)done;
+	mutex_unlock(&call->file->lock);
 }
 
 /* The caller could not take what an earlier read gave: it did not happen. */
-static void file_take_back(struct request *req)
+static void file_take_back(struct call *call)
 {
-	uint64_t back = req->hdr.arg[2];
+	uint64_t back = call->arg[2];
 
-	if (req->hdr.arg[0] != SV_POS)
+	if (call->arg[0] != SV_POS)
 		return;
-	mutex_lock(&req->file->lock);
-	req->file->pos -= back < req->file->pos ? back : req->file->pos;
-	mutex_unlock(&req->file->lock);
+	mutex_lock(&call->file->lock);
+	call->file->pos -= back < call->file->pos ? back : call->file->pos;
+	mutex_unlock(&call->file->lock);
 }
 
-static int64_t op_read(struct request *req)
+static int64_t op_read(struct call *call)
 {
-	const struct file_ops *ops = req->file->ops;
-	uint64_t count = req->hdr.arg[1];
+	const struct file_ops *ops = call->file->ops;
+	uint64_t count = call->arg[1];
 
-	req->call = "read";
+	call->name = "read";
 	if (!ops->read)
-		return refuse(EINVAL, "%s cannot be read", req->file->what);
-	file_take_back(req);
-	if (req->hdr.arg[0] == SV_POS)
-		server_wake(req->file); /* read(2) took the byte */
+		return refuse(EINVAL, "%s cannot be read", call->file->what);
+	file_take_back(call);
+	if (call->arg[0] == SV_POS)
+		server_wake(call->file); /* read(2) took the byte */
 	if (count > SV_DATA_MAX)
 		count = SV_DATA_MAX;
 
-	int64_t r = ops->read(req, file_pos(req), count);
+	int64_t r = ops->read(call, file_pos(call), count);
 
-	file_advance(req, r);
+	file_advance(call, r);
 	return r;
 }
 
-static int64_t op_write(struct request *req)
+static int64_t op_write(struct call *call)
 {
-	const struct file_ops *ops = req->file->ops;
+	const struct file_ops *ops = call->file->ops;
 
-	req->call = "write";
+	call->name = "write";
 	if (!ops->write)
-		return refuse(EINVAL, "%s cannot be written", req->file->what);
+		return refuse(EINVAL, "%s cannot be written", call->file->what);
 
-	int64_t r = ops->write(req, file_pos(req));
+	int64_t r = ops->write(call, file_pos(call));
 
-	file_advance(req, r);
+	file_advance(call, r);
 	return r;
 }
 
-static int64_t op_mmap(struct request *req)
+static int64_t op_mmap(struct call *call)
 {
-	req->call = "mmap";
-	if (!req->file->ops->mmap)
-		return refuse(ENODEV, "%s cannot be mapped", req->file->what);
-	return req->file->ops->mmap(req);
+	call->name = "mmap";
+	if (!call->file->ops->mmap)
+		return refuse(ENODEV, "%s cannot be mapped", call->file->what);
+	return call->file->ops->mmap(call);
 }
 
-static int64_t op_fstat(struct request *req)
+static int64_t op_fstat(struct call *call)
 {
 	struct sv_stat st = {0};
 
-	req->call = "fstat";
-	req->file->ops->stat(req->file, &st);
-	return req_out(req, &st, sizeof(st));
+	call->name = "fstat";
+	call->file->ops->stat(call->file, &st);
+	return call_out(call, &st, sizeof(st));
 }
 
-static int open_path(struct request *req, char canonical[PATH_MAX])
+static int open_path(struct call *call, char canonical[PATH_MAX])
 {
 	char path[PATH_MAX];
-	int r = req_path(req, path, sizeof(path));
+	int r = call_path(call, path, sizeof(path));
 
 	if (r < 0)
 		return r;
-	r = tree_resolve(server_conf(req->server)->tree, path, canonical);
+	r = tree_resolve(call->conf->tree, path, canonical);
 	return r < 0 ? refuse(-r, "%s: not there", path) : 0;
 }
 
@@ -150,24 +149,24 @@ static bool is_group_path(const char *path, unsigned int *ret_id)
 	return sscanf(path, "/dev/vfio/%u%n", ret_id, &end) == 1 && !path[end];
 }
 
-static int64_t op_open(struct request *req)
+static int64_t op_open(struct call *call)
 {
 	char path[PATH_MAX];
 	unsigned int id;
 
-	req->call = "open";
-	int r = open_path(req, path);
+	call->name = "open";
+	int r = open_path(call, path);
 
 	if (r < 0)
 		return r;
 
-	bool cloexec = req->hdr.arg[0] & O_CLOEXEC;
+	bool cloexec = call->arg[0] & O_CLOEXEC;
 
 	if (!strcmp(path, CONTAINER_PATH))
-		return container_file_open(req, cloexec);
+		return container_file_open(call, cloexec);
 	if (is_group_path(path, &id))
-		return group_file_open(req, id, cloexec);
-	return sysfs_file_open(req, path, cloexec);
+		return group_file_open(call, id, cloexec);
+	return sysfs_file_open(call, path, cloexec);
 }
 
 static int node_stat(struct server *s, const char *path, struct sv_stat *st)
@@ -183,27 +182,27 @@ static int node_stat(struct server *s, const char *path, struct sv_stat *st)
 	return 0;
 }
 
-static int64_t op_stat(struct request *req)
+static int64_t op_stat(struct call *call)
 {
 	struct sv_stat st = {0};
 	char path[PATH_MAX];
 
-	req->call = "stat";
-	int r = open_path(req, path);
+	call->name = "stat";
+	int r = open_path(call, path);
 
 	if (r == 0)
-		r = node_stat(req->server, path, &st);
-	return r < 0 ? r : req_out(req, &st, sizeof(st));
+		r = node_stat(call->server, path, &st);
+	return r < 0 ? r : call_out(call, &st, sizeof(st));
 }
 
 /* "softvfio:<instance>:<bdf>:<bar>", with anything around it */
-static int bar_by_name(struct request *req, struct sv_dev **ret_dev,
+static int bar_by_name(struct call *call, struct sv_dev **ret_dev,
 		       unsigned int *ret_bar)
 {
-	struct machine *m = server_conf(req->server)->machine;
+	struct machine *m = call->conf->machine;
 	unsigned long long instance;
 	char name[128], bdf[16];
-	int r = req_path(req, name, sizeof(name));
+	int r = call_path(call, name, sizeof(name));
 
 	if (r < 0)
 		return r;
@@ -222,62 +221,62 @@ static int bar_by_name(struct request *req, struct sv_dev **ret_dev,
 	return 0;
 }
 
-static int64_t op_fault(struct request *req)
+static int64_t op_fault(struct call *call)
 {
 	struct sv_dev *dev = NULL;
 	unsigned int bar;
 
-	req->call = "fault";
-	int r = bar_by_name(req, &dev, &bar);
+	call->name = "fault";
+	int r = bar_by_name(call, &dev, &bar);
 
 	if (r == 0)
-		r = queue_enter(req, dev);
-	return r < 0 ? r : device_fault(dev, bar, req->hdr.arg[0]);
+		r = call_enter(call, dev);
+	return r < 0 ? r : device_fault(dev, bar, call->arg[0]);
 }
 
-static int64_t op_access(struct request *req)
+static int64_t op_access(struct call *call)
 {
-	const uint64_t *arg = req->hdr.arg;
+	const uint64_t *arg = call->arg;
 	uint64_t val = arg[3];
 	struct sv_dev *dev = NULL;
 	unsigned int bar;
 
-	req->call = "load or store";
-	int r = bar_by_name(req, &dev, &bar);
+	call->name = "load or store";
+	int r = bar_by_name(call, &dev, &bar);
 
 	if (r == 0)
-		r = queue_enter(req, dev);
+		r = call_enter(call, dev);
 	if (r == 0)
 		r = device_access(dev, bar, arg[0], (unsigned int)arg[1],
 				  arg[2], &val);
 	if (r < 0)
 		return r;
 	/* a 64-bit value could look like an errno, so it travels as data */
-	return arg[2] ? 0 : req_out(req, &val, sizeof(val));
+	return arg[2] ? 0 : call_out(call, &val, sizeof(val));
 }
 
 /* The channel that it asks for is made whatever the operation is. */
-static int64_t op_channel(struct request *req)
+static int64_t op_channel(struct call *call)
 {
-	req->call = "channel";
+	call->name = "channel";
 	return 0;
 }
 
-static int64_t op_known(struct request *req)
+static int64_t op_known(struct call *call)
 {
-	req->call = "known";
-	return server_knows(req->server, req->hdr.arg[0]);
+	call->name = "known";
+	return server_knows(call->server, call->arg[0]);
 }
 
 /* Nobody's but the shim's: it counts as no file that a program has open. */
-static int64_t op_side_door(struct request *req)
+static int64_t op_side_door(struct call *call)
 {
-	req->call = "side door";
-	return server_open(req, &side_door_ops, NULL, NULL, "side door", true);
+	call->name = "side door";
+	return server_open(call, &side_door_ops, NULL, NULL, "side door", true);
 }
 
 struct op_row {
-	int64_t (*fn)(struct request *req);
+	int64_t (*fn)(struct call *call);
 	bool on_door;
 };
 
@@ -291,19 +290,19 @@ static const struct op_row op_rows[SV_OP_END] = {
 	[SV_SIDE_DOOR] = {op_side_door, true},
 };
 
-int64_t dispatch(struct request *req)
+int64_t dispatch(struct call *call, unsigned int op)
 {
-	const struct op_row *row = &op_rows[req->hdr.op];
+	const struct op_row *row = &op_rows[op];
 
-	if (row->on_door != file_is_door(req->file))
-		return refuse(EBADF, "operation %u is not for %s", req->hdr.op,
-			      req->file->what);
+	if (row->on_door != file_is_door(call->file))
+		return refuse(EBADF, "operation %u is not for %s", op,
+			      call->file->what);
 
-	int r = req->file->ops == &device_ops
-			? queue_enter(req, req->file->object)
+	int r = call->file->ops == &device_ops
+			? call_enter(call, call->file->object)
 			: 0;
 
-	return r < 0 ? r : row->fn(req);
+	return r < 0 ? r : row->fn(call);
 }
 
 const struct file_ops door_ops = {0};

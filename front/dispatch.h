@@ -1,37 +1,39 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From a request's operation and ioctl number to the handler. */
+/* From a call's operation and ioctl number to the handler. */
 #ifndef SOFTVFIO_FRONT_DISPATCH_H
 #define SOFTVFIO_FRONT_DISPATCH_H
 
 #include <stddef.h>
 
 #include "core/vfio/container.h"
+#include "front/call.h"
 #include "front/ipc/server.h"
 
 /** struct ioctl_row - One ioctl of one kind of file */
 struct ioctl_row {
 	unsigned int cmd;
 	const char *name;
-	int64_t (*fn)(struct request *req);
+	int64_t (*fn)(struct call *call);
 };
 
 /** dispatch_ioctl() - the row's result; -ENOTTY when no row has the number */
-int64_t dispatch_ioctl(struct request *req, const struct ioctl_row *rows,
+int64_t dispatch_ioctl(struct call *call, const struct ioctl_row *rows,
 		       size_t n);
 
 /**
- * dispatch() - Answer a request on a file or on the door
+ * dispatch() - Answer a call on a file or on the door
+ * @op: enum sv_op
  *
  * Context: any thread, one at a time per file; no lock held.
  * Return: what the handler said: the result, -errno, or -ERESTART when more
  * is needed; -EBADF an operation of the door's on a file, or the reverse.
  */
-int64_t dispatch(struct request *req);
+int64_t dispatch(struct call *call, unsigned int op);
 
 /** ioctl_arg() - The third argument of ioctl(): an address, or a number */
-static inline uint64_t ioctl_arg(const struct request *req)
+static inline uint64_t ioctl_arg(const struct call *call)
 {
-	return req->hdr.arg[1];
+	return call->arg[1];
 }
 
 /**
@@ -39,10 +41,10 @@ static inline uint64_t ioctl_arg(const struct request *req)
  * with its argsz
  * @size: of what every program passes; later fields are up to argsz
  *
- * Return: 0; -EFAULT and -ERESTART as req_copy_in(); -EINVAL argsz is less
+ * Return: 0; -EFAULT and -ERESTART as call_copy_in(); -EINVAL argsz is less
  * than @size.
  */
-int ioctl_copy_in(struct request *req, void *buf, size_t size);
+int ioctl_copy_in(struct call *call, void *buf, size_t size);
 
 #define CONTAINER_PATH "/dev/vfio/vfio"
 
@@ -61,11 +63,11 @@ extern const struct file_ops sysfs_ops;
  *
  * Return: as container_new() and server_open().
  */
-int64_t container_file_open(struct request *req, bool cloexec);
+int64_t container_file_open(struct call *call, bool cloexec);
 
 /**
  * container_file_get() - The container of a file with container_ops, which
- * need not be the one a request is on
+ * need not be the one a call is on
  *
  * Return: a new reference; NULL when the file has been released.
  */
@@ -76,14 +78,14 @@ struct container *container_file_get(struct file *f);
  *
  * Return: as group_open() and server_open(); -ENOENT no such group.
  */
-int64_t group_file_open(struct request *req, unsigned int id, bool cloexec);
+int64_t group_file_open(struct call *call, unsigned int id, bool cloexec);
 
 /**
  * sysfs_file_open() - SV_OPEN of a live file of /sys
  *
  * Return: as server_open(); -ENXIO the node is none.
  */
-int64_t sysfs_file_open(struct request *req, const char *path, bool cloexec);
+int64_t sysfs_file_open(struct call *call, const char *path, bool cloexec);
 
 /**
  * device_file_open() - VFIO_GROUP_GET_DEVICE_FD
@@ -91,7 +93,7 @@ int64_t sysfs_file_open(struct request *req, const char *path, bool cloexec);
  *
  * Return: as server_open().
  */
-int64_t device_file_open(struct request *req, struct sv_dev *dev,
+int64_t device_file_open(struct call *call, struct sv_dev *dev,
 			 struct group *group);
 
 #define DIRTY_BITMAP_MAX (1u << 28) /* bytes */
@@ -106,9 +108,8 @@ int64_t device_file_open(struct request *req, struct sv_dev *dev,
  * first version; -ENOMEM.
  */
 struct vfio_iommu_type1_dma_unmap;
-int64_t dirty_pages(struct request *req, struct ioas *ioas,
-		    enum iommu_type type);
-int dirty_unmap(struct request *req, struct ioas *ioas,
+int64_t dirty_pages(struct call *call, struct ioas *ioas, enum iommu_type type);
+int dirty_unmap(struct call *call, struct ioas *ioas,
 		struct vfio_iommu_type1_dma_unmap *unmap);
 
 /**
@@ -116,11 +117,11 @@ int dirty_unmap(struct request *req, struct ioas *ioas,
  * pci_hot_reset() - VFIO_DEVICE_PCI_HOT_RESET
  * ioeventfd() - VFIO_DEVICE_IOEVENTFD
  *
- * Return: kernel-semantics 3.7 and 3.8; or as req_*().
+ * Return: kernel-semantics 3.7 and 3.8; or as call_*().
  */
-int64_t get_hot_reset_info(struct request *req);
-int64_t pci_hot_reset(struct request *req);
-int64_t ioeventfd(struct request *req);
+int64_t get_hot_reset_info(struct call *call);
+int64_t pci_hot_reset(struct call *call);
+int64_t ioeventfd(struct call *call);
 
 /** container_node_stat(), group_node_stat() - SV_STAT of them, open or not */
 void container_node_stat(struct sv_stat *st);
@@ -135,6 +136,6 @@ int sysfs_node_stat(struct server *s, const char *path, struct sv_stat *st);
  * Return: 0; -EINVAL not JSON, or no such command; -ENOMEM; -EIO, or what
  * memfd_create() said.
  */
-int64_t control(struct request *req);
+int64_t control(struct call *call);
 
 #endif

@@ -5,33 +5,33 @@
 #include "front/sysfs/show.h"
 
 /* What the tree says follows from what the core says, so order is no matter. */
-static int shown(struct server *s, struct machine_dev *md, int result)
+static int shown(struct call *call, struct machine_dev *md, int result)
 {
-	int r = show_update(server_conf(s)->tree, md->dev);
+	int r = show_update(call->conf->tree, md->dev);
 
 	return result < 0 ? result : r < 0 ? r : result;
 }
 
-int plug_unbind(struct server *s, struct machine_dev *md)
+int plug_unbind(struct call *call, struct machine_dev *md)
 {
-	server_settle_group(s, md->group);
-	return shown(s, md, unplug_unbind(server_conf(s)->machine, md));
+	server_settle_group(call->server, md->group);
+	return shown(call, md, unplug_unbind(call->conf->machine, md));
 }
 
-int plug_remove(struct server *s, struct machine_dev *md)
+int plug_remove(struct call *call, struct machine_dev *md)
 {
-	server_settle_group(s, md->group);
-	return shown(s, md, unplug_remove(server_conf(s)->machine, md));
+	server_settle_group(call->server, md->group);
+	return shown(call, md, unplug_remove(call->conf->machine, md));
 }
 
-int plug_bind(struct server *s, struct machine_dev *md)
+int plug_bind(struct call *call, struct machine_dev *md)
 {
-	server_settle_group(s, md->group);
-	return shown(s, md, group_bind(md->group, md->dev));
+	server_settle_group(call->server, md->group);
+	return shown(call, md, group_bind(md->group, md->dev));
 }
 
-int plug_back(struct server *s, struct machine_dev *md)
+int plug_back(struct call *call, struct machine_dev *md)
 {
-	server_settle_group(s, md->group);
-	return shown(s, md, unplug_plug(server_conf(s)->machine, md));
+	server_settle_group(call->server, md->group);
+	return shown(call, md, unplug_plug(call->conf->machine, md));
 }

@@ -11,15 +11,15 @@
 #include "front/ipc/server.h"
 
 /** plug_unbind() - As unplug_unbind() */
-int plug_unbind(struct server *s, struct machine_dev *md);
+int plug_unbind(struct call *call, struct machine_dev *md);
 
 /** plug_remove() - As unplug_remove(); it vanishes from the tree at once */
-int plug_remove(struct server *s, struct machine_dev *md);
+int plug_remove(struct call *call, struct machine_dev *md);
 
 /** plug_bind() - As group_bind() */
-int plug_bind(struct server *s, struct machine_dev *md);
+int plug_bind(struct call *call, struct machine_dev *md);
 
 /** plug_back() - As unplug_plug(): it appears again, bound */
-int plug_back(struct server *s, struct machine_dev *md);
+int plug_back(struct call *call, struct machine_dev *md);
 
 #endif

@@ -104,8 +104,7 @@ enum sv_op {
 	SV_CONTROL,  /* segment 0: JSON. Reply: a memfd holding JSON */
 	/* on a file */
 	SV_FSTAT, /* Reply data: struct sv_stat */
-	SV_IOCTL, /* arg: command, argument; and behind SV_NEED_BITS: @result
-		   * of that reply, how many are done since it was first such.
+	SV_IOCTL, /* arg: command, argument, SV_ARG_MARK, SV_ARG_DONE.
 		   * segment 0: bytes at argument */
 	SV_READ,  /* arg: offset or SV_POS, count, bytes to take SV_POS back by
 		   * first. Reply data: the bytes */
@@ -119,6 +118,15 @@ enum sv_op {
 	SV_SIDE_DOOR, /* Result: a file that takes what the door takes */
 	SV_OP_END,
 };
+
+/*
+ * SV_NEED_BITS are not kept by whoever is asked: they are carried out, and what
+ * comes back is how far that has come. The daemon has marked its reply with a
+ * number of its own (@result), and the next request has it in arg[SV_ARG_MARK],
+ * 0 where none was. arg[SV_ARG_DONE] counts the SV_NEED_BITS that have been
+ * carried out since that mark was first given, in as many rounds as that took.
+ */
+enum { SV_ARG_MARK = 2, SV_ARG_DONE = 3 };
 
 #define SV_POS UINT64_MAX /* at (and moving) the file's own position */
 
@@ -226,7 +234,8 @@ enum sv_reply_kind {
 
 /**
  * struct sv_reply - The answer
- * @result: >= 0, or a negative errno; of SV_NEED: what comes back in arg[2]
+ * @result: >= 0, or a negative errno; of SV_NEED: what comes back in
+ *	    arg[SV_ARG_MARK]
  * @flags:  SV_REPLY_*
  * @n_fds:  descriptors that were sent along: who has no room for all of them
  *	    gets the first ones

@@ -21,7 +21,7 @@
 #define REPORT_LINES 20 /* at the end of a run */
 
 struct ls {
-	struct server *server;
+	const struct machine *machine;
 	json_t *devices;    /* array, in the machine's order */
 	json_t *containers; /* array */
 };
@@ -159,7 +159,7 @@ static void ls_add_container(struct ls *ls, struct file *f)
 /* Who has a file open is noted with each device it is about. */
 static void ls_file(struct ls *ls, struct file *f)
 {
-	const struct machine *m = server_conf(ls->server)->machine;
+	const struct machine *m = ls->machine;
 
 	if (f->ops == &container_ops)
 		ls_add_container(ls, f);
@@ -176,18 +176,18 @@ static void ls_file(struct ls *ls, struct file *f)
 	}
 }
 
-static json_t *cmd_ls(struct request *req, const json_t *query, int *ret_r)
+static json_t *cmd_ls(struct call *call, const json_t *query, int *ret_r)
 {
-	const struct server_conf *conf = server_conf(req->server);
-	struct ls ls = {req->server, json_array(), json_array()};
+	const struct front_conf *conf = call->conf;
+	struct ls ls = {conf->machine, json_array(), json_array()};
 	size_t n;
 
-	server_settle(req->server);
+	server_settle(call->server);
 	for (size_t i = 0; i < conf->machine->n_devs; i++)
 		json_array_append_new(ls.devices,
 				      ls_device(&conf->machine->dev[i]));
 
-	struct file **files = server_files(req->server, &n);
+	struct file **files = server_files(call->server, &n);
 
 	for (size_t i = 0; files && i < n; i++) {
 		ls_file(&ls, files[i]);
@@ -209,7 +209,7 @@ static json_t *why_entry(const struct journal_entry *e)
 			 json_text(e->reason));
 }
 
-static json_t *refusals(const struct request *req)
+static json_t *refusals(const struct call *call)
 {
 	struct journal_entry *entries = calloc(JOURNAL_MAX, sizeof(*entries));
 	json_t *all = json_array();
@@ -217,8 +217,7 @@ static json_t *refusals(const struct request *req)
 	if (!entries)
 		return json_decref(all), NULL;
 
-	size_t n = journal_copy(server_conf(req->server)->journal, entries,
-				JOURNAL_MAX);
+	size_t n = journal_copy(call->conf->journal, entries, JOURNAL_MAX);
 
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(all, why_entry(&entries[i]));
@@ -226,9 +225,9 @@ static json_t *refusals(const struct request *req)
 	return all;
 }
 
-static json_t *cmd_why(struct request *req, const json_t *query, int *ret_r)
+static json_t *cmd_why(struct call *call, const json_t *query, int *ret_r)
 {
-	return json_pack("{s:o}", "refusals", refusals(req));
+	return json_pack("{s:o}", "refusals", refusals(call));
 }
 
 static void report_line(json_t *lines, const char *fmt, ...)
@@ -314,13 +313,13 @@ static void report_limit(json_t *lines)
 		    n - REPORT_LINES + 1);
 }
 
-static json_t *cmd_report(struct request *req, const json_t *query, int *ret_r)
+static json_t *cmd_report(struct call *call, const json_t *query, int *ret_r)
 {
-	const struct server_conf *conf = server_conf(req->server);
+	const struct front_conf *conf = call->conf;
 	json_t *lines = json_array();
 	uint64_t refused = journal_total(conf->journal);
 
-	server_settle(req->server);
+	server_settle(call->server);
 	for (size_t i = 0; i < conf->machine->n_devs; i++) {
 		report_device(lines, conf->machine->dev[i].dev);
 		report_mapped(lines, conf->machine->dev[i].dev);
@@ -332,19 +331,19 @@ static json_t *cmd_report(struct request *req, const json_t *query, int *ret_r)
 			    refused);
 	report_limit(lines);
 	return json_pack("{s:o, s:o}", "lines", lines, "refusals",
-			 refusals(req));
+			 refusals(call));
 }
 
 /* NULL and the reason in @ret_r; an empty object is "done" */
-static json_t *plug_command(struct request *req, const json_t *query,
-			    int (*fn)(struct server *s, struct machine_dev *md),
+static json_t *plug_command(struct call *call, const json_t *query,
+			    int (*fn)(struct call *call,
+				      struct machine_dev *md),
 			    int *ret_r)
 {
 	const char *name = json_string_value(json_object_get(query, "device"));
 	struct machine_dev *md =
-		name ? machine_device(server_conf(req->server)->machine, name)
-		     : NULL;
-	int r = md ? fn(req->server, md)
+		name ? machine_device(call->conf->machine, name) : NULL;
+	int r = md ? fn(call, md)
 		   : refuse(ENODEV, "there is no device \"%s\"",
 			    name ? name : "");
 
@@ -352,25 +351,25 @@ static json_t *plug_command(struct request *req, const json_t *query,
 	return r < 0 ? NULL : json_pack("{s:b}", "waiting", r == 0);
 }
 
-static json_t *cmd_unplug(struct request *req, const json_t *query, int *ret_r)
+static json_t *cmd_unplug(struct call *call, const json_t *query, int *ret_r)
 {
-	return plug_command(req, query, plug_remove, ret_r);
+	return plug_command(call, query, plug_remove, ret_r);
 }
 
-static json_t *cmd_plug(struct request *req, const json_t *query, int *ret_r)
+static json_t *cmd_plug(struct call *call, const json_t *query, int *ret_r)
 {
-	return plug_command(req, query, plug_back, ret_r);
+	return plug_command(call, query, plug_back, ret_r);
 }
 
 static const struct {
 	const char *cmd;
-	json_t *(*fn)(struct request *req, const json_t *query, int *ret_r);
+	json_t *(*fn)(struct call *call, const json_t *query, int *ret_r);
 } commands[] = {
 	{"ls", cmd_ls},		{"why", cmd_why},   {"report", cmd_report},
 	{"unplug", cmd_unplug}, {"plug", cmd_plug},
 };
 
-static int send_json(struct request *req, const json_t *reply)
+static int send_json(struct call *call, const json_t *reply)
 {
 	_cleanup_(closep) int fd = memfd_create("reply", MFD_CLOEXEC);
 	_cleanup_(freep) char *text = json_dumps(reply, JSON_COMPACT);
@@ -382,11 +381,11 @@ static int send_json(struct request *req, const json_t *reply)
 
 	if (pwrite(fd, text, len, 0) != (ssize_t)len)
 		return -EIO;
-	req_send_fd(req, TAKE_FD(fd), true, true);
+	call_send_fd(call, TAKE_FD(fd), true, true);
 	return 0;
 }
 
-static int run_command(struct request *req, const json_t *query)
+static int run_command(struct call *call, const json_t *query)
 {
 	const char *cmd = json_string_value(json_object_get(query, "cmd"));
 
@@ -395,10 +394,10 @@ static int run_command(struct request *req, const json_t *query)
 			continue;
 
 		int r = -ENOMEM; /* what having no reply means */
-		json_t *reply = commands[i].fn(req, query, &r);
+		json_t *reply = commands[i].fn(call, query, &r);
 
 		if (reply)
-			r = send_json(req, reply);
+			r = send_json(call, reply);
 
 		json_decref(reply);
 		return r;
@@ -406,20 +405,20 @@ static int run_command(struct request *req, const json_t *query)
 	return refuse(EINVAL, "control: no command \"%s\"", cmd ? cmd : "");
 }
 
-int64_t control(struct request *req)
+int64_t control(struct call *call)
 {
 	json_error_t error;
-	size_t len;
-	const uint8_t *data = req_data(req, &len);
+	size_t len, want;
+	const uint8_t *data = call_data(call, &len, &want);
 	json_t *query = json_loadb((const char *)data, len, 0, &error);
 
-	req->call = "control";
+	call->name = "control";
 	if (!query && !error.text[0]) /* jansson says so of having no memory */
 		return -ENOMEM;
 	if (!query)
 		return refuse(EINVAL, "control: %s", error.text);
 
-	int r = run_command(req, query);
+	int r = run_command(call, query);
 
 	json_decref(query);
 	return r;

@@ -548,12 +548,12 @@ void server_wake(struct file *f)
 		send(f->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static int open_once(struct request *req, const struct file_ops *ops,
+static int open_once(struct call *call, const struct file_ops *ops,
 		     void *object, void *object2, const char *what,
 		     bool cloexec)
 {
-	struct server *s = req->server;
-	struct file *f = file_new(s, ops, req->cred.pid, what);
+	struct server *s = call->server;
+	struct file *f = file_new(s, ops, call->pid, what);
 	int fd = -1;
 
 	if (!f)
@@ -578,21 +578,21 @@ static int open_once(struct request *req, const struct file_ops *ops,
 	} else {
 		server_wake(f);
 		sched_point("file made");
-		req_send_fd(req, fd, true, cloexec);
+		call_send_fd(call, fd, true, cloexec);
 	}
 	server_put(f);
 	return r;
 }
 
-int server_open(struct request *req, const struct file_ops *ops, void *object,
+int server_open(struct call *call, const struct file_ops *ops, void *object,
 		void *object2, const char *what, bool cloexec)
 {
-	int r = open_once(req, ops, object, object2, what, cloexec);
+	int r = open_once(call, ops, object, object2, what, cloexec);
 
 	if (r != -EMFILE && r != -ENFILE)
 		return r;
-	make_room(req->server);
-	return open_once(req, ops, object, object2, what, cloexec);
+	make_room(call->server);
+	return open_once(call, ops, object, object2, what, cloexec);
 }
 
 bool server_release_all(struct server *s)

@@ -2,7 +2,7 @@
 /* Taking requests apart and putting answers together: front/ipc/request.h. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -12,7 +12,6 @@
 #include "front/ipc/server.h"
 #include "lib/cleanup.h"
 #include "lib/evfd.h"
-#include "lib/proc.h"
 #include "lib/refuse.h"
 #include "lib/sched.h"
 
@@ -31,8 +30,8 @@ union control {
  */
 static bool closes_at_once(const struct request *req, int fd)
 {
-	return fcntl(fd, F_GET_SEALS) >= 0 || server_owns(req->server, fd) ||
-	       evfd_check(fd) == 0;
+	return fcntl(fd, F_GET_SEALS) >= 0 ||
+	       server_owns(req->call.server, fd) || evfd_check(fd) == 0;
 }
 
 static void close_received(const struct request *req, int fd)
@@ -57,6 +56,14 @@ static void take_fds(struct request *req, const struct cmsghdr *c)
 	}
 }
 
+static void take_sender(struct request *req, const struct cmsghdr *c)
+{
+	struct ucred cred;
+
+	memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+	req->call.pid = cred.pid;
+}
+
 static void take_control(struct request *req, struct msghdr *msg)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
@@ -66,7 +73,7 @@ static void take_control(struct request *req, struct msghdr *msg)
 		if (c->cmsg_type == SCM_RIGHTS)
 			take_fds(req, c);
 		else if (c->cmsg_type == SCM_CREDENTIALS)
-			memcpy(&req->cred, CMSG_DATA(c), sizeof(req->cred));
+			take_sender(req, c);
 	}
 }
 
@@ -178,20 +185,34 @@ static bool find_sections(struct request *req)
 	return total == req->n_bytes - tables;
 }
 
+struct request *req_new(struct server *s)
+{
+	struct request *req = calloc(1, sizeof(*req));
+
+	if (!req)
+		return NULL;
+	req->call.ops = &req_ops;
+	req->call.conf = server_conf(s);
+	req->call.server = s;
+	req->call.arg = req->hdr.arg;
+	return req;
+}
+
 static void req_reset(struct request *req)
 {
-	req->cred = (struct ucred){0};
+	req->call.pid = 0;
 	req->hdr.channel = 0;
 	req->reply = -1;
 	req->reply_owned = false;
 	req->channel = req->made = NULL;
 	req->n_fds = req->n_bytes = 0;
 	req->next_fdref = 0;
-	req->flags = 0;
-	req->fd_out = req->channel_fd = -1;
-	req->n_copies = req->n_out = req->n_needs = req->n_need_fds = 0;
+	req->call.fd_out = req->channel_fd = -1;
+	req->call.fd_result = req->call.cloexec = false;
+	req->call.n_copies = req->call.n_out = 0;
+	req->n_needs = req->n_need_fds = 0;
 	req->need_mark = 0;
-	req->call = "request";
+	req->call.name = "request";
 }
 
 /* Others wait in shutdown() for whoever is at them. */
@@ -224,7 +245,8 @@ static void close_reply(struct request *req)
 {
 	if (!req->reply_owned)
 		return;
-	if (is_unix_socket(req->reply) && !server_owns(req->server, req->reply))
+	if (is_unix_socket(req->reply) &&
+	    !server_owns(req->call.server, req->reply))
 		shutdown(req->reply, SHUT_RDWR);
 	close_received(req, req->reply);
 }
@@ -294,216 +316,6 @@ void req_finish(struct request *req)
 	req->n_fds = 0;
 }
 
-static const uint8_t *seg_data(const struct request *req, uint32_t index)
-{
-	const uint8_t *p = req->seg_bytes;
-
-	for (uint32_t i = 0; i < index; i++)
-		p += req->seg[i].len;
-	return p;
-}
-
-static int need(struct request *req, uint32_t kind, uint64_t addr, uint64_t len)
-{
-	if (req->n_needs == SV_NEEDS_MAX)
-		return -ENOMEM;
-	req->need[req->n_needs++] =
-		(struct sv_need){.kind = kind, .addr = addr, .len = len};
-	return -ERESTART;
-}
-
-int req_copy_in(struct request *req, uint64_t addr, void *buf, size_t len)
-{
-	for (uint32_t i = 0; i < req->hdr.n_segs; i++) {
-		const struct sv_seg *s = &req->seg[i];
-
-		if (addr < s->addr || addr - s->addr > s->want ||
-		    len > s->want - (addr - s->addr))
-			continue;
-		if (len > s->len || addr - s->addr > s->len - len)
-			return refuse(EFAULT,
-				      "%zu bytes at %#llx cannot be "
-				      "read",
-				      len, (unsigned long long)addr);
-		memcpy(buf, seg_data(req, i) + (addr - s->addr), len);
-		return 0;
-	}
-	return need(req, SV_NEED_BYTES, addr, len);
-}
-
-int req_set_bits(struct request *req, uint64_t bitmap, uint64_t first,
-		 uint64_t count)
-{
-	const uint64_t word = sizeof(uint64_t) * CHAR_BIT;
-	int r = need(req, SV_NEED_BITS,
-		     bitmap + first / word * sizeof(uint64_t), count);
-
-	if (r == -ERESTART)
-		req->need[req->n_needs - 1].flags = first % word;
-	return r;
-}
-
-int req_string(struct request *req, uint64_t addr, char *buf, size_t size)
-{
-	for (uint32_t i = 0; i < req->hdr.n_segs; i++) {
-		const struct sv_seg *s = &req->seg[i];
-
-		if (s->addr != addr)
-			continue;
-
-		size_t max = s->len < size ? s->len : size;
-		const uint8_t *p = seg_data(req, i);
-		const uint8_t *nul = memchr(p, 0, max);
-
-		if (nul) {
-			memcpy(buf, p, (size_t)(nul - p) + 1);
-			return 0;
-		}
-		if (s->len >= size)
-			return refuse(EINVAL, "string longer than %zu bytes",
-				      size - 1);
-		if (s->len < s->want)
-			return refuse(EFAULT, "string at %#llx cannot be read",
-				      (unsigned long long)addr);
-	}
-	return need(req, SV_NEED_BYTES, addr, size);
-}
-
-int req_out(struct request *req, const void *buf, size_t len)
-{
-	if (len > sizeof(req->out) - req->n_out)
-		return -ENOMEM;
-	memcpy(req->out + req->n_out, buf, len);
-	req->n_out += len;
-	return 0;
-}
-
-int req_copy_out(struct request *req, uint64_t addr, const void *buf,
-		 size_t len)
-{
-	if (req->n_copies == SV_COPIES_MAX || req_out(req, buf, len) < 0)
-		return -ENOMEM;
-	req->copy[req->n_copies++] =
-		(struct sv_copy){.addr = addr, .len = (uint32_t)len};
-	return 0;
-}
-
-/* The shim answers in the order it was asked, so the next one is the one. */
-static const struct sv_fdref *find_fdref(struct request *req, int32_t number)
-{
-	uint32_t n = req->hdr.n_fdrefs;
-
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t at = (req->next_fdref + i) % n;
-
-		if (req->fdref[at].number != number)
-			continue;
-		req->next_fdref = at + 1;
-		return &req->fdref[at];
-	}
-	return NULL;
-}
-
-static int need_fd(struct request *req, int32_t number)
-{
-	if (req->n_need_fds == SV_FDREFS_MAX)
-		return -ENOMEM;
-	req->need_fd[req->n_need_fds++] = number;
-	return -ERESTART;
-}
-
-int req_fd(struct request *req, int32_t number, int *ret_fd)
-{
-	const struct sv_fdref *ref = find_fdref(req, number);
-
-	if (!ref)
-		return need_fd(req, number);
-	if (ref->index < 0 || (size_t)ref->index >= req->n_fds)
-		return refuse(EBADF, "%d is not an open descriptor", number);
-	*ret_fd = req->fds[ref->index];
-	return 0;
-}
-
-/* What is private memory will be asked for next: better at once. */
-static int need_vmas(struct request *req, uint64_t addr, uint64_t len)
-{
-	struct mm_id id = {{req->hdr.mm_id[0], req->hdr.mm_id[1]}};
-	size_t at = req->n_needs;
-	struct mem *mem;
-	int r = need(req, SV_NEED_VMAS, addr, len);
-
-	if (r != -ERESTART)
-		return r;
-	if (mem_mm(req->cred.pid, &id, -1, &mem) == 0)
-		mem_put(mem);
-	else
-		req->need[at].flags = SV_NEED_WITH_MM;
-	return r;
-}
-
-int req_vmas(struct request *req, uint64_t addr, uint64_t len,
-	     const struct sv_vma **ret_vma, uint32_t *ret_n)
-{
-	if (!(req->hdr.flags & SV_REQ_VMAS))
-		return need_vmas(req, addr, len);
-	*ret_vma = req->vma;
-	*ret_n = req->hdr.n_vmas;
-	return 0;
-}
-
-int req_vma_fd(const struct request *req, const struct sv_vma *vma)
-{
-	if (vma->index < 0 || (size_t)vma->index >= req->n_fds)
-		return -1;
-	return req->fds[vma->index];
-}
-
-int req_mm(struct request *req, struct mem **ret_mem)
-{
-	struct mm_id id = {{req->hdr.mm_id[0], req->hdr.mm_id[1]}};
-	int fd = -1;
-
-	if (!id.w[0] && !id.w[1])
-		return refuse(EFAULT, "the program's address space has no "
-				      "name");
-	if (req->hdr.flags & SV_REQ_MEM_FD && req->n_fds)
-		fd = req->fds[req->n_fds - 1];
-	if (fd >= 0 && !proc_is_mem(req->cred.pid, fd))
-		return refuse(EFAULT, "what was sent as the program's memory "
-				      "is no /proc/PID/mem");
-
-	int r = mem_mm(req->cred.pid, &id, fd, ret_mem);
-
-	return r == -ENOENT ? need(req, SV_NEED_MM, 0, 0) : r;
-}
-
-const uint8_t *req_data(const struct request *req, size_t *ret_len)
-{
-	*ret_len = req->hdr.n_segs ? req->seg[0].len : 0;
-	return req->seg_bytes;
-}
-
-int req_path(const struct request *req, char *buf, size_t size)
-{
-	size_t len;
-	const uint8_t *p = req_data(req, &len);
-
-	while (len && !p[len - 1]) /* a NUL may or may not be sent along */
-		len--;
-	if (!len || len >= size || memchr(p, 0, len))
-		return refuse(EINVAL, "not a path");
-	memcpy(buf, p, len);
-	buf[len] = '\0';
-	return 0;
-}
-
-void req_send_fd(struct request *req, int fd, bool as_result, bool cloexec)
-{
-	req->fd_out = fd;
-	req->flags = (as_result ? SV_REPLY_FD : 0) |
-		     (cloexec ? SV_REPLY_CLOEXEC : 0);
-}
-
 #define REPLY_FDS_MAX 2
 
 /* The result goes first: it is to have the lowest number that is free. */
@@ -511,8 +323,8 @@ static unsigned int reply_fds(const struct request *req, int fds[REPLY_FDS_MAX])
 {
 	unsigned int n = 0;
 
-	if (req->fd_out >= 0)
-		fds[n++] = req->fd_out;
+	if (req->call.fd_out >= 0)
+		fds[n++] = req->call.fd_out;
 	if (req->channel_fd >= 0)
 		fds[n++] = req->channel_fd;
 	return n;
@@ -558,16 +370,25 @@ static int send_reply(struct request *req, struct sv_reply *reply,
 	sched_point("sent");
 	for (unsigned int i = 0; i < reply->n_fds; i++)
 		close(fds[i]);
-	req->fd_out = req->channel_fd = -1;
+	req->call.fd_out = req->channel_fd = -1;
 	close_reply(req);
 	return r;
 }
 
+static uint32_t reply_flags(const struct request *req)
+{
+	const struct call *call = &req->call;
+
+	return (req->made ? SV_REPLY_KEPT : 0) |
+	       (call->fd_result ? SV_REPLY_FD : 0) |
+	       (call->cloexec ? SV_REPLY_CLOEXEC : 0);
+}
+
 void req_forget(struct request *req)
 {
-	closep(&req->fd_out);
+	closep(&req->call.fd_out);
 	closep(&req->channel_fd);
-	req->fd_out = req->channel_fd = -1;
+	req->call.fd_out = req->channel_fd = -1;
 	close_reply(req);
 }
 
@@ -576,18 +397,15 @@ int req_reply(struct request *req, int64_t result)
 	struct sv_reply reply = {
 		.magic = SV_MAGIC,
 		.kind = SV_DONE,
-		.n = (uint16_t)req->n_copies,
+		.n = (uint16_t)req->call.n_copies,
 		.seq = req->hdr.seq,
 		.result = result,
-		.flags = req->flags,
+		.flags = reply_flags(req),
 	};
-
-	if (req->made)
-		reply.flags |= SV_REPLY_KEPT;
 
 	if (result == -ERESTART) {
 		if (req->n_need_fds)
-			need(req, SV_NEED_FDS, 0, req->n_need_fds);
+			req_need(req, SV_NEED_FDS, 0, req->n_need_fds);
 		reply.kind = SV_NEED;
 		reply.result = (int64_t)req->need_mark;
 		reply.n = (uint16_t)req->n_needs;
@@ -596,7 +414,7 @@ int req_reply(struct request *req, int64_t result)
 				  req->need_fd,
 				  req->n_need_fds * sizeof(req->need_fd[0]));
 	}
-	return send_reply(req, &reply, req->copy,
-			  req->n_copies * sizeof(req->copy[0]), req->out,
-			  req->n_out);
+	return send_reply(req, &reply, req->call.copy,
+			  req->call.n_copies * sizeof(req->call.copy[0]),
+			  req->call.out, req->call.n_out);
 }

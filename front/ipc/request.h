@@ -3,9 +3,8 @@
  * One request of a program, taken off its socket whole, checked once, and then
  * answered from that copy alone (lib/proto.h has the format).
  *
- * Handlers read program memory, descriptors and mappings through req_*():
- * what did not come with the request is noted as needed and -ERESTART is
- * returned, which the handler passes on before it has changed anything.
+ * Of it handlers see the call (front/call.h). What they need beyond what came
+ * along is noted here and becomes the answer, SV_NEED.
  */
 #ifndef SOFTVFIO_FRONT_IPC_REQUEST_H
 #define SOFTVFIO_FRONT_IPC_REQUEST_H
@@ -17,8 +16,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "core/dma/mem.h"
 #include "core/common/share.h"
+#include "front/call.h"
+#include "lib/cleanup.h"
 #include "lib/proto.h"
 
 #define REQ_BYTES_MAX (SV_MSG_MAX * 2) /* a request, parts and all */
@@ -30,19 +30,16 @@ struct queue;
 struct server;
 
 struct request {
-	struct server *server;
-	struct file *file; /* what it was sent on */
-	pid_t owner; /* who opened that, and answers for what it carries */
+	struct call call;
+	pid_t owner; /* who opened its file, and answers for what it carries */
 	struct queue
 		*queue; /* which it has entered (front/ipc/stuck.h), or NULL */
 	STAILQ_ENTRY(request) parked; /* in that */
 	struct request *spare;	      /* for the thread, while it is parked */
 	struct share waits;	      /* of @owner's SHARE_PARKED, likewise */
 	struct share carries;	      /* of its SHARE_FDS, @n_fds, likewise */
-	const char *call; /* what it asks, for the journal; static */
 
 	struct sv_request hdr;
-	struct ucred cred;
 	int reply;		 /* where the answer goes, -1 = unknown */
 	bool reply_owned;	 /* and whether that is ours to close */
 	struct channel *channel; /* or whether it is this one's; a reference */
@@ -58,20 +55,29 @@ struct request {
 	const uint8_t *seg_bytes;
 	uint32_t next_fdref; /* where the next look-up starts */
 
-	/* the answer */
-	uint32_t flags;
-	int fd_out;	/* sent along and closed; -1 = none */
-	int channel_fd; /* likewise: the program's end of @made */
-	struct sv_copy copy[SV_COPIES_MAX];
-	size_t n_copies;
-	uint8_t out[SV_MSG_MAX];
-	size_t n_out;
+	/* the answer, beside the call's */
+	int channel_fd; /* the program's end of @made, sent along and closed */
 	struct sv_need need[SV_NEEDS_MAX];
 	size_t n_needs;
 	int32_t need_fd[SV_FDREFS_MAX];
 	size_t n_need_fds;
 	uint64_t need_mark; /* comes back with what was needed */
 };
+
+/** req_new() - Of a server's, for one after the other; NULL: out of memory */
+struct request *req_new(struct server *s);
+
+/** req_of() - The request that carries a call of this transport's */
+static inline struct request *req_of(const struct call *call)
+{
+	return container_of(call, struct request, call);
+}
+
+/** req_need() - Something more is to come along: -ERESTART; -ENOMEM too much */
+int req_need(struct request *req, uint32_t kind, uint64_t addr, uint64_t len);
+
+/** req_ops - This transport's, for the calls of requests */
+extern const struct call_ops req_ops;
 
 /**
  * req_receive() - Take the head of a request off a socket, without waiting
@@ -81,7 +87,7 @@ struct request {
  *	      descriptor that comes along, or on a channel, which the caller
  *	      has to find
  *
- * req->server and req->owner are set before. Of a program that has too many
+ * req->owner is set before. Of a program that has too many
  * descriptors waiting to be closed no more are taken.
  *
  * What is no request (no magic, wrong sizes, too many descriptors) is dropped
@@ -128,50 +134,5 @@ int req_reply(struct request *req, int64_t result);
 
 /** req_forget() - Instead of req_reply(): somebody else has answered */
 void req_forget(struct request *req);
-
-/** req_copy_in() - copy_from_user(); 0, -EFAULT or -ERESTART */
-int req_copy_in(struct request *req, uint64_t addr, void *buf, size_t len);
-
-/** req_string() - strndup_user(): 0; -EFAULT; -ERESTART; -EINVAL too long for
- * @buf with its NUL */
-int req_string(struct request *req, uint64_t addr, char *buf, size_t size);
-
-/** req_copy_out() - copy_to_user(), when the answer is delivered; it is the
- * program's side that turns a bad address into EFAULT. 0 or -ENOMEM (more than
- * an answer holds) */
-int req_copy_out(struct request *req, uint64_t addr, const void *buf,
-		 size_t len);
-
-/** req_set_bits() - Have @count ones written to a bitmap of the program's, from
- * bit @first on, as SV_NEED_BITS says. Always due again. -ERESTART or -ENOMEM
- * (more than a round takes: for the next) */
-int req_set_bits(struct request *req, uint64_t bitmap, uint64_t first,
-		 uint64_t count);
-
-/** req_fd() - The file behind a descriptor number of the program; borrowed.
- * 0; -EBADF; -ERESTART */
-int req_fd(struct request *req, int32_t number, int *ret_fd);
-
-/** req_vmas() - What the program has mapped in a range. 0 or -ERESTART */
-int req_vmas(struct request *req, uint64_t addr, uint64_t len,
-	     const struct sv_vma **ret_vma, uint32_t *ret_n);
-
-/** req_vma_fd() - The file of an SV_VMA_FILE; borrowed; -1 when none came */
-int req_vma_fd(const struct request *req, const struct sv_vma *vma);
-
-/** req_mm() - The program's address space. 0; -ERESTART; mem_mm()'s errors */
-int req_mm(struct request *req, struct mem **ret_mem);
-
-/** req_data() - Segment 0 as plain bytes (paths, JSON, data to write) */
-const uint8_t *req_data(const struct request *req, size_t *ret_len);
-
-/** req_path() - Segment 0 as a string; 0 or -EINVAL */
-int req_path(const struct request *req, char *buf, size_t size);
-
-/** req_send_fd() - Answer with a descriptor; it is closed once sent */
-void req_send_fd(struct request *req, int fd, bool as_result, bool cloexec);
-
-/** req_out() - Append to the answer's data; 0 or -ENOMEM */
-int req_out(struct request *req, const void *buf, size_t len);
 
 #endif

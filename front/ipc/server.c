@@ -39,7 +39,7 @@
 
 #define FDS_NEEDED 8 /* for one program, its files and its questions */
 
-const struct server_conf *server_conf(const struct server *s)
+const struct front_conf *server_conf(const struct server *s)
 {
 	return &s->conf;
 }
@@ -95,7 +95,7 @@ static void forget_channel(struct server *s, struct channel *c)
 static struct channel *new_channel(struct server *s, struct request *req,
 				   int sock)
 {
-	struct channel *c = channel_keep(&s->channels, &req->hdr, req->cred.pid,
+	struct channel *c = channel_keep(&s->channels, &req->hdr, req->call.pid,
 					 server_serial(s), sock);
 
 	if (!c) {
@@ -185,8 +185,8 @@ static int file_receive(struct server *s, struct request *req, struct file *f)
 	f->serving = r == 1;
 	mutex_unlock(&f->lock);
 	/* sent before we had asked for credentials: who connected, then */
-	if (!req->cred.pid)
-		req->cred.pid = f->pid;
+	if (!req->call.pid)
+		req->call.pid = f->pid;
 	if (r == 1) {
 		r = own_line ? req_complete(req, -1) : server_complete(s, req);
 		if (r != 1)
@@ -214,7 +214,7 @@ static void note_refusal(struct server *s, pid_t pid, const char *call,
 
 void server_answer_lost(const struct request *req)
 {
-	if (req->channel || req->file->ops == &door_ops)
+	if (req->channel || req->call.file->ops == &door_ops)
 		shutdown(req->reply, SHUT_WR);
 }
 
@@ -247,12 +247,12 @@ static void server_not_ours(struct server *s, struct request *req)
 static void NO_TSA server_answer(struct server *s, struct request *req,
 				 struct file *f, int64_t result)
 {
-	note_refusal(s, req->cred.pid, req->call, result);
+	note_refusal(s, req->call.pid, req->call.name, result);
 	req_finish(req);
 	file_served(f);
 	server_work_done(f->lane);
 
-	bool handover = req->fd_out >= 0;
+	bool handover = req->call.fd_out >= 0;
 
 	if (handover)
 		rwlock_read(&s->handover);
@@ -274,12 +274,12 @@ static void note_crowd(struct server *s, const struct file *f)
 
 static int64_t server_dispatch(struct server_thread *t, struct file *f)
 {
-	t->req->file = f;
+	t->req->call.file = f;
 	lock_assert_none_held("request");
 	server_serves(f);
 	thread_serves(t, f);
 	sched_point("serve");
-	int64_t result = dispatch(t->req);
+	int64_t result = dispatch(&t->req->call, t->req->hdr.op);
 
 	sched_point("served");
 	server_serves(NULL);
@@ -292,7 +292,7 @@ static struct file *server_serve_one(struct server_thread *t, struct file *f)
 	int64_t result = server_dispatch(t, f);
 	bool ours = thread_served(t);
 
-	if (result == REQ_PARKED)
+	if (result == CALL_PARKED)
 		return queue_park(t, f);
 	if (ours)
 		server_answer(t->server, t->req, f, result);
@@ -316,7 +316,6 @@ static void server_serve(struct server_thread *t, struct file *f)
 {
 	struct server *s = t->server;
 
-	t->req->server = s;
 	t->req->owner = f->pid;
 
 	int r = file_receive(s, t->req, f);
@@ -489,7 +488,7 @@ static void *server_main(void *arg)
 static int thread_new(struct server *s, struct server_thread *t)
 {
 	t->server = s;
-	t->req = calloc(1, sizeof(*t->req));
+	t->req = req_new(s);
 	int r = t->req ? thread_start(&t->thread, "front", server_main, t)
 		       : -ENOMEM;
 
@@ -621,7 +620,7 @@ static int server_start(struct server *s)
 	return r < 0 ? r : server_add_thread(s, SERVER_THREADS);
 }
 
-int server_new(const struct server_conf *conf, const char *door,
+int server_new(const struct front_conf *conf, const char *door,
 	       struct server **ret_server)
 {
 	struct server *s = calloc(1, sizeof(*s));

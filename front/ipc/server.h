@@ -14,8 +14,8 @@
 
 #include "core/machine/machine.h"
 #include "core/common/share.h"
+#include "front/call.h"
 #include "front/journal.h"
-#include "front/ipc/request.h"
 #include "lib/lock.h"
 
 #define SERVER_THREADS	   8  /* started as they are needed */
@@ -30,7 +30,7 @@ struct lane;
 /**
  * struct file_ops - What a kind of file does; NULL = not possible
  *
- * Handlers return the call's result or -errno, or -ERESTART from req_*().
+ * Handlers return the call's result or -errno, or -ERESTART from call_*().
  * They run on any thread, one at a time per file, no lock held.
  *
  * @busy:    something else than descriptors still holds the file
@@ -40,10 +40,10 @@ struct lane;
  * @group:   whose files are released one at a time; NULL = of no group
  */
 struct file_ops {
-	int64_t (*ioctl)(struct request *req);
-	int64_t (*read)(struct request *req, uint64_t pos, size_t count);
-	int64_t (*write)(struct request *req, uint64_t pos);
-	int64_t (*mmap)(struct request *req);
+	int64_t (*ioctl)(struct call *call);
+	int64_t (*read)(struct call *call, uint64_t pos, size_t count);
+	int64_t (*write)(struct call *call, uint64_t pos);
+	int64_t (*mmap)(struct call *call);
 	void (*stat)(struct file *f, struct sv_stat *st);
 	bool (*busy)(struct file *f);
 	int (*release)(struct file *f);
@@ -77,22 +77,13 @@ struct file {
 
 struct server;
 
-/** struct server_conf - What the server serves; borrowed for life */
-struct server_conf {
-	struct machine *machine;
-	struct journal *journal;
-	struct tree *tree;
-	const char *name; /* of the instance */
-	bool memlock_enforce;
-};
-
 /**
  * server_new() - Listen and answer
  * @door: path of the socket
  *
  * Return: 0; -errno.
  */
-int server_new(const struct server_conf *conf, const char *door,
+int server_new(const struct front_conf *conf, const char *door,
 	       struct server **ret_server);
 
 /**
@@ -107,7 +98,7 @@ bool server_stop(struct server *s);
 /** server_free() - Stopped or not; NULL is fine */
 struct server *server_free(struct server *s);
 
-const struct server_conf *server_conf(const struct server *s);
+const struct front_conf *server_conf(const struct server *s);
 
 /** server_idle() - No program holds any file */
 bool server_idle(struct server *s);
@@ -129,7 +120,7 @@ void server_settle_group(struct server *s, const struct group *g);
 void server_settle_container(struct server *s, const struct container *c);
 
 /**
- * server_open() - Make a file and answer @req with its descriptor
+ * server_open() - Make a file and answer @call with its descriptor
  * @what: what readlink of /proc/self/fd/N shows
  *
  * On failure the caller still owns @object.
@@ -137,7 +128,7 @@ void server_settle_container(struct server *s, const struct container *c);
  * Return: 0; -EMFILE too many files of one process; -ENFILE too many in all
  * (SHARE_FILES); -ENOMEM.
  */
-int server_open(struct request *req, const struct file_ops *ops, void *object,
+int server_open(struct call *call, const struct file_ops *ops, void *object,
 		void *object2, const char *what, bool cloexec);
 
 /**

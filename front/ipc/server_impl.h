@@ -7,6 +7,7 @@
 #define SOFTVFIO_FRONT_IPC_SERVER_IMPL_H
 
 #include "front/ipc/channel.h"
+#include "front/ipc/request.h"
 #include "front/ipc/server.h"
 #include "lib/thread.h"
 
@@ -53,7 +54,7 @@ struct queue {
 };
 
 struct server {
-	struct server_conf conf; /* immutable */
+	struct front_conf conf; /* immutable */
 	int epfd;
 	int hangups; /* an epoll set of files, EPOLLHUP and EPOLLRDHUP only */
 	int stop_fd;

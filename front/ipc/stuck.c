@@ -43,11 +43,13 @@ static int park_take(struct request *req)
 	return r;
 }
 
-int queue_enter(struct request *req, const struct sv_dev *dev)
+int queue_enter(struct call *call, const struct sv_dev *dev)
 {
+	struct request *req = req_of(call);
+
 	if (req->queue)
 		return 0;
-	req->queue = find_queue(req->server, dev);
+	req->queue = find_queue(call->server, dev);
 	if (atomic_fetch_add(&req->queue->n_inside, 1) < DEVICE_THREADS)
 		return 0;
 
@@ -55,9 +57,9 @@ int queue_enter(struct request *req, const struct sv_dev *dev)
 
 	if (r < 0)
 		return r;
-	req->spare = calloc(1, sizeof(*req));
+	req->spare = req_new(call->server);
 	if (req->spare)
-		return REQ_PARKED;
+		return CALL_PARKED;
 	park_give(req); /* it waits with a thread */
 	return 0;
 }
@@ -93,7 +95,7 @@ static struct file *leave(struct server_thread *t, struct queue *q)
 			continue;
 		free(t->req);
 		t->req = req;
-		return req->file;
+		return req->call.file;
 	}
 	return NULL;
 }
@@ -106,7 +108,7 @@ struct file *queue_park(struct server_thread *t, struct file *f)
 	sched_point("park");
 	t->req = req->spare;
 	req->spare = NULL;
-	req->file = file_get(f);
+	req->call.file = file_get(f);
 	mutex_lock(&q->lock);
 	STAILQ_INSERT_TAIL(&q->parked, req, parked);
 	atomic_store(&q->any, true);
@@ -145,7 +147,7 @@ static void queue_drop(struct queue *q)
 
 	while ((req = take_parked(q))) {
 		req_drop(req);
-		server_put(req->file);
+		server_put(req->call.file);
 		free(req);
 	}
 }
@@ -185,7 +187,7 @@ bool thread_served(struct server_thread *t)
 /* Of a region of a device: how much of it is read or written. */
 static int64_t region_count(const struct request *req, uint64_t count)
 {
-	const struct sv_dev *dev = req->file->object;
+	const struct sv_dev *dev = req->call.file->object;
 	uint64_t off = req->hdr.arg[0] & ((1ull << REGION_SHIFT) - 1);
 	struct device_region region;
 
@@ -202,7 +204,7 @@ static int64_t region_count(const struct request *req, uint64_t count)
 static int64_t late_answer(const struct request *req, size_t *ret_ones)
 {
 	const uint64_t *arg = req->hdr.arg;
-	bool region = req->file->ops == &device_ops;
+	bool region = req->call.file->ops == &device_ops;
 	int64_t r;
 
 	*ret_ones = 0;

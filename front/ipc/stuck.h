@@ -17,24 +17,13 @@
 #define DEVICE_THREADS 4 /* of the pool, for one device */
 #endif
 
-/* What a handler that has not been let in returns; an answer never is. */
-#define REQ_PARKED (-4096)
-
 struct server_thread;
 
-/**
- * queue_enter() - Serve a request that may wait for a device
- *
- * To be asked before anything has been changed: a request that is parked
- * begins anew.
- *
- * Return: 0; REQ_PARKED, to be passed on; -EBUSY, -EMFILE, -ENFILE too many wait
- * already, of the program or in all, or they carry too many descriptors; -ENOMEM.
- */
-int queue_enter(struct request *req, const struct sv_dev *dev);
+/** queue_enter() - call_enter() of calls that requests carry */
+int queue_enter(struct call *call, const struct sv_dev *dev);
 
 /**
- * queue_park() - What queue_enter() has said no to waits for its turn
+ * queue_park() - What queue_enter() has not let in waits for its turn
  *
  * @t gets another request to go on with.
  *

@@ -24,17 +24,17 @@ struct sysfs_row {
 	bool of_device;	  /* in a device's folder */
 	unsigned int mode;
 	unsigned int size; /* as stat shows it */
-	int64_t (*read)(struct request *req, struct machine_dev *md,
-			uint64_t pos, size_t count);
-	int64_t (*write)(struct request *req, struct machine_dev *md,
+	int64_t (*read)(struct call *call, struct machine_dev *md, uint64_t pos,
+			size_t count);
+	int64_t (*write)(struct call *call, struct machine_dev *md,
 			 uint64_t pos);
 };
 
 /* What was written, as a string without the newline echo adds. */
-static int written_text(struct request *req, char *text, size_t size)
+static int written_text(struct call *call, char *text, size_t size)
 {
-	size_t len;
-	const uint8_t *p = req_data(req, &len);
+	size_t len, want;
+	const uint8_t *p = call_data(call, &len, &want);
 
 	if (len >= size)
 		return refuse(EINVAL, "more than %zu bytes", size - 1);
@@ -45,10 +45,10 @@ static int written_text(struct request *req, char *text, size_t size)
 }
 
 /* The same where sysfs takes a number, in any base. */
-static int written_number(struct request *req, unsigned long *ret_n)
+static int written_number(struct call *call, unsigned long *ret_n)
 {
 	char text[32], *end;
-	int len = written_text(req, text, sizeof(text));
+	int len = written_text(call, text, sizeof(text));
 
 	if (len < 0)
 		return len;
@@ -59,29 +59,29 @@ static int written_number(struct request *req, unsigned long *ret_n)
 	return len;
 }
 
-static int64_t config_file_read(struct request *req, struct machine_dev *md,
+static int64_t config_file_read(struct call *call, struct machine_dev *md,
 				uint64_t pos, size_t count)
 {
-	int64_t r = config_raw_read(md->dev->config, pos, req->out, count);
+	int64_t r = config_raw_read(md->dev->config, pos, call->out, count);
 
-	req->n_out = r > 0 ? (size_t)r : 0;
+	call->n_out = r > 0 ? (size_t)r : 0;
 	return r;
 }
 
-static int64_t config_file_write(struct request *req, struct machine_dev *md,
+static int64_t config_file_write(struct call *call, struct machine_dev *md,
 				 uint64_t pos)
 {
-	size_t count;
-	const uint8_t *data = req_data(req, &count);
+	size_t count, want;
+	const uint8_t *data = call_data(call, &count, &want);
 
 	return config_raw_write(md->dev->config, pos, data, count);
 }
 
-static int64_t reset_write(struct request *req, struct machine_dev *md,
+static int64_t reset_write(struct call *call, struct machine_dev *md,
 			   uint64_t pos)
 {
 	unsigned long n;
-	int len = written_number(req, &n);
+	int len = written_number(call, &n);
 
 	if (len < 0)
 		return len;
@@ -93,7 +93,7 @@ static int64_t reset_write(struct request *req, struct machine_dev *md,
 	return r < 0 ? r : len;
 }
 
-static int64_t override_read(struct request *req, struct machine_dev *md,
+static int64_t override_read(struct call *call, struct machine_dev *md,
 			     uint64_t pos, size_t count)
 {
 	char text[MACHINE_OVERRIDE_MAX + 2];
@@ -107,14 +107,14 @@ static int64_t override_read(struct request *req, struct machine_dev *md,
 		return 0;
 	if (count > len - pos)
 		count = len - pos;
-	return req_out(req, text + pos, count) < 0 ? -ENOMEM : (int64_t)count;
+	return call_out(call, text + pos, count) < 0 ? -ENOMEM : (int64_t)count;
 }
 
-static int64_t override_write(struct request *req, struct machine_dev *md,
+static int64_t override_write(struct call *call, struct machine_dev *md,
 			      uint64_t pos)
 {
 	char text[MACHINE_OVERRIDE_MAX];
-	int len = written_text(req, text, sizeof(text));
+	int len = written_text(call, text, sizeof(text));
 
 	if (len >= 0)
 		machine_override_set(md, text);
@@ -122,45 +122,43 @@ static int64_t override_write(struct request *req, struct machine_dev *md,
 }
 
 /* bind and unbind name the function in what is written */
-static int64_t driver_write(struct request *req, bool bind)
+static int64_t driver_write(struct call *call, bool bind)
 {
-	const struct server_conf *conf = server_conf(req->server);
 	char name[32];
-	int len = written_text(req, name, sizeof(name));
+	int len = written_text(call, name, sizeof(name));
 
 	if (len < 0)
 		return len;
 
-	struct machine_dev *md = machine_device(conf->machine, name);
+	struct machine_dev *md = machine_device(call->conf->machine, name);
 
 	if (!md)
 		return refuse(ENODEV, "there is no device \"%s\"", name);
 
-	int r = bind ? plug_bind(req->server, md)
-		     : plug_unbind(req->server, md);
+	int r = bind ? plug_bind(call, md) : plug_unbind(call, md);
 
 	return r < 0 ? r : len;
 }
 
-static int64_t bind_write(struct request *req, struct machine_dev *md,
+static int64_t bind_write(struct call *call, struct machine_dev *md,
 			  uint64_t pos)
 {
-	return driver_write(req, true);
+	return driver_write(call, true);
 }
 
-static int64_t unbind_write(struct request *req, struct machine_dev *md,
+static int64_t unbind_write(struct call *call, struct machine_dev *md,
 			    uint64_t pos)
 {
-	return driver_write(req, false);
+	return driver_write(call, false);
 }
 
 /* vfio-pci takes any id; ours are all bound to it anyway. */
-static int64_t new_id_write(struct request *req, struct machine_dev *md,
+static int64_t new_id_write(struct call *call, struct machine_dev *md,
 			    uint64_t pos)
 {
 	unsigned int vendor, device;
 	char text[128];
-	int len = written_text(req, text, sizeof(text));
+	int len = written_text(call, text, sizeof(text));
 
 	if (len >= 0 && sscanf(text, "%x %x", &vendor, &device) != 2)
 		return refuse(EINVAL, "\"%s\"; write \"vendor device\" in hex",
@@ -168,32 +166,32 @@ static int64_t new_id_write(struct request *req, struct machine_dev *md,
 	return len;
 }
 
-static int64_t remove_write(struct request *req, struct machine_dev *md,
+static int64_t remove_write(struct call *call, struct machine_dev *md,
 			    uint64_t pos)
 {
 	unsigned long n;
-	int len = written_number(req, &n);
+	int len = written_number(call, &n);
 
 	if (len < 0 || n == 0)
 		return len;
 
-	int r = plug_remove(req->server, md);
+	int r = plug_remove(call, md);
 
 	return r < 0 ? r : len;
 }
 
-static int64_t rescan_write(struct request *req, struct machine_dev *unused,
+static int64_t rescan_write(struct call *call, struct machine_dev *unused,
 			    uint64_t pos)
 {
-	const struct server_conf *conf = server_conf(req->server);
+	struct machine *m = call->conf->machine;
 	unsigned long n;
-	int len = written_number(req, &n);
+	int len = written_number(call, &n);
 
 	if (len < 0 || n == 0)
 		return len;
 	/* what is there stays as it is, what is still held stays away */
-	for (size_t i = 0; i < conf->machine->n_devs; i++)
-		plug_back(req->server, &conf->machine->dev[i]);
+	for (size_t i = 0; i < m->n_devs; i++)
+		plug_back(call, &m->dev[i]);
 	return len;
 }
 
@@ -243,24 +241,24 @@ static int check_there(const struct machine_dev *md)
 	return refuse(ENODEV, "%s is not there any more", md->dev->name);
 }
 
-static int64_t sysfs_read(struct request *req, uint64_t pos, size_t count)
+static int64_t sysfs_read(struct call *call, uint64_t pos, size_t count)
 {
-	const struct sysfs_row *row = req->file->object;
-	int r = check_there(req->file->object2);
+	const struct sysfs_row *row = call->file->object;
+	int r = check_there(call->file->object2);
 
 	if (r < 0)
 		return r;
 	if (!row->read)
-		return refuse(EIO, "%s is write-only", req->file->what);
-	return row->read(req, req->file->object2, pos, count);
+		return refuse(EIO, "%s is write-only", call->file->what);
+	return row->read(call, call->file->object2, pos, count);
 }
 
-static int64_t sysfs_write(struct request *req, uint64_t pos)
+static int64_t sysfs_write(struct call *call, uint64_t pos)
 {
-	const struct sysfs_row *row = req->file->object;
-	int r = check_there(req->file->object2);
+	const struct sysfs_row *row = call->file->object;
+	int r = check_there(call->file->object2);
 
-	return r < 0 ? r : row->write(req, req->file->object2, pos);
+	return r < 0 ? r : row->write(call, call->file->object2, pos);
 }
 
 static void sysfs_row_stat(const struct sysfs_row *row,
@@ -284,14 +282,14 @@ const struct file_ops sysfs_ops = {
 	.stat = sysfs_stat,
 };
 
-int64_t sysfs_file_open(struct request *req, const char *path, bool cloexec)
+int64_t sysfs_file_open(struct call *call, const char *path, bool cloexec)
 {
-	struct machine_dev *md = sysfs_device(req->server, path);
+	struct machine_dev *md = sysfs_device(call->server, path);
 	const struct sysfs_row *row = sysfs_row(path, md);
 
 	if (!row)
 		return refuse(ENXIO, "%s is nothing to open", path);
-	return server_open(req, &sysfs_ops, (void *)(uintptr_t)row, md, path,
+	return server_open(call, &sysfs_ops, (void *)(uintptr_t)row, md, path,
 			   cloexec);
 }
 

@@ -30,13 +30,12 @@ static bool may_lock_all(pid_t pid)
 	return caps >> CAP_IPC_LOCK & 1;
 }
 
-int account_check(struct request *req, struct ioas *ioas, uint64_t size)
+int account_check(struct call *call, struct ioas *ioas, uint64_t size)
 {
 	struct rlimit limit;
 
-	if (!size || !server_conf(req->server)->memlock_enforce ||
-	    may_lock_all(req->cred.pid) ||
-	    prlimit(req->cred.pid, RLIMIT_MEMLOCK, NULL, &limit) < 0)
+	if (!size || !call->conf->memlock_enforce || may_lock_all(call->pid) ||
+	    prlimit(call->pid, RLIMIT_MEMLOCK, NULL, &limit) < 0)
 		return 0;
 
 	uint64_t locked = ioas_pinned(ioas);

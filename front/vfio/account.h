@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 struct ioas;
-struct request;
+struct call;
 
 /**
  * account_check() - May the program lock @size bytes more; none it always may
@@ -22,6 +22,6 @@ struct request;
  * Return: 0; -ENOMEM beyond the caller's RLIMIT_MEMLOCK, enforcement is on and
  * the caller lacks CAP_IPC_LOCK.
  */
-int account_check(struct request *req, struct ioas *ioas, uint64_t size);
+int account_check(struct call *call, struct ioas *ioas, uint64_t size);
 
 #endif

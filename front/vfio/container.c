@@ -20,23 +20,23 @@
 #define MISC_MAJOR	10
 #define CONTAINER_MINOR 196
 
-static struct container *container_of_req(const struct request *req)
+static struct container *container_of_req(const struct call *call)
 {
-	return req->file->object;
+	return call->file->object;
 }
 
-static int64_t get_api_version(struct request *req)
+static int64_t get_api_version(struct call *call)
 {
 	return VFIO_API_VERSION;
 }
 
-static int64_t check_extension(struct request *req)
+static int64_t check_extension(struct call *call)
 {
 	enum iommu_type type;
-	struct ioas *ioas = container_ioas(container_of_req(req), &type);
+	struct ioas *ioas = container_ioas(container_of_req(call), &type);
 
 	ioas_put(ioas);
-	switch (ioctl_arg(req)) {
+	switch (ioctl_arg(call)) {
 	case VFIO_TYPE1_IOMMU:
 	case VFIO_TYPE1v2_IOMMU:
 	case VFIO_UNMAP_ALL:
@@ -48,9 +48,9 @@ static int64_t check_extension(struct request *req)
 	}
 }
 
-static int64_t set_iommu(struct request *req)
+static int64_t set_iommu(struct call *call)
 {
-	return container_set_iommu(container_of_req(req), ioctl_arg(req));
+	return container_set_iommu(container_of_req(call), ioctl_arg(call));
 }
 
 #define RANGES_MAX 8
@@ -105,12 +105,13 @@ static size_t info_caps(struct ioas *ioas, struct info_caps *caps)
 	return offsetof(struct info_caps, ranges) + n * sizeof(caps->ranges[0]);
 }
 
-static int64_t iommu_get_info(struct request *req, struct ioas *ioas)
+static int64_t iommu_get_info(struct call *call, struct ioas *ioas)
 {
 	struct vfio_iommu_type1_info info = {0};
 	struct info_caps caps;
 	int r = ioctl_copy_in(
-		req, &info, offsetof(struct vfio_iommu_type1_info, cap_offset));
+		call, &info,
+		offsetof(struct vfio_iommu_type1_info, cap_offset));
 
 	if (r < 0)
 		return r;
@@ -124,13 +125,13 @@ static int64_t iommu_get_info(struct request *req, struct ioas *ioas)
 		info.argsz = (uint32_t)(sizeof(info) + caps_len);
 	} else {
 		info.cap_offset = sizeof(info);
-		r = req_copy_out(req, ioctl_arg(req) + sizeof(info), &caps,
-				 caps_len);
+		r = call_copy_out(call, ioctl_arg(call) + sizeof(info), &caps,
+				  caps_len);
 	}
 	if (r < 0)
 		return r;
-	return req_copy_out(req, ioctl_arg(req), &info,
-			    argsz < sizeof(info) ? argsz : sizeof(info));
+	return call_copy_out(call, ioctl_arg(call), &info,
+			     argsz < sizeof(info) ? argsz : sizeof(info));
 }
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -150,10 +151,10 @@ static int vma_permits(const struct sv_vma *v, uint32_t flags)
 		      write ? "writable" : "readable");
 }
 
-static int bar_segment(struct request *req, const struct sv_vma *v,
+static int bar_segment(struct call *call, const struct sv_vma *v,
 		       struct mem_seg *seg)
 {
-	struct machine *m = server_conf(req->server)->machine;
+	struct machine *m = call->conf->machine;
 	unsigned int bar;
 	struct sv_dev *dev = machine_bar(m, v->dev, v->ino, &bar);
 
@@ -168,15 +169,15 @@ static int bar_segment(struct request *req, const struct sv_vma *v,
 	return mem_bar(&device_p2p, dev, bar, &seg->mem);
 }
 
-static int mm_segment(struct request *req, const struct sv_vma *v,
+static int mm_segment(struct call *call, const struct sv_vma *v,
 		      struct mem_seg *seg)
 {
 	seg->off = v->start;
-	return req_mm(req, &seg->mem);
+	return call_mm(call, &seg->mem);
 }
 
 /* One of our BARs, by whatever name it comes. */
-static bool is_bar(struct request *req, int fd, struct sv_vma *v)
+static bool is_bar(struct call *call, int fd, struct sv_vma *v)
 {
 	struct stat st;
 	unsigned int bar;
@@ -186,29 +187,28 @@ static bool is_bar(struct request *req, int fd, struct sv_vma *v)
 		return false;
 	v->dev = st.st_dev;
 	v->ino = st.st_ino;
-	return machine_bar(server_conf(req->server)->machine, v->dev, v->ino,
-			   &bar);
+	return machine_bar(call->conf->machine, v->dev, v->ino, &bar);
 }
 
 /* A file the daemon can map too, and does within the program's share; else the
  * program's own view of it. */
-static int file_segment(struct request *req, const struct sv_vma *v,
+static int file_segment(struct call *call, const struct sv_vma *v,
 			uint32_t flags, struct mem_seg *seg)
 {
 	struct sv_vma bar = *v;
-	int fd = req_vma_fd(req, v);
+	int fd = call_vma_fd(call, v);
 
 	if (fd < 0)
-		return mm_segment(req, v, seg);
-	if (is_bar(req, fd, &bar))
-		return bar_segment(req, &bar, seg);
+		return mm_segment(call, v, seg);
+	if (is_bar(call, fd, &bar))
+		return bar_segment(call, &bar, seg);
 
-	int r = mem_file(req->cred.pid, fd, flags & VFIO_DMA_MAP_FLAG_WRITE,
+	int r = mem_file(call->pid, fd, flags & VFIO_DMA_MAP_FLAG_WRITE,
 			 v->off + (v->end - v->start), &seg->mem);
 
 	seg->off = v->off;
 	if (r == -EOPNOTSUPP || r == -EACCES || r == -ENOSPC)
-		return mm_segment(req, v, seg);
+		return mm_segment(call, v, seg);
 	if (r == -EINVAL)
 		return refuse(EFAULT,
 			      "MAP_DMA: the file mapped at %#llx ends "
@@ -217,7 +217,7 @@ static int file_segment(struct request *req, const struct sv_vma *v,
 	return r;
 }
 
-static int make_segment(struct request *req, const struct sv_vma *v,
+static int make_segment(struct call *call, const struct sv_vma *v,
 			uint32_t flags, struct mem_seg *seg)
 {
 	int r = vma_permits(v, flags);
@@ -227,11 +227,11 @@ static int make_segment(struct request *req, const struct sv_vma *v,
 	seg->len = v->end - v->start;
 	switch (v->kind) {
 	case SV_VMA_FILE:
-		return file_segment(req, v, flags, seg);
+		return file_segment(call, v, flags, seg);
 	case SV_VMA_BAR:
-		return bar_segment(req, v, seg);
+		return bar_segment(call, v, seg);
 	default:
-		return mm_segment(req, v, seg);
+		return mm_segment(call, v, seg);
 	}
 }
 
@@ -255,7 +255,7 @@ static bool merge_segment(struct mem_seg *last, const struct mem_seg *seg)
 }
 
 /* The memory behind [vaddr, vaddr + size), without holes, permitted. */
-static int make_segments(struct request *req,
+static int make_segments(struct call *call,
 			 const struct vfio_iommu_type1_dma_map *map,
 			 struct mem_seg *segs, size_t *ret_n)
 {
@@ -263,7 +263,7 @@ static int make_segments(struct request *req,
 	uint64_t at = map->vaddr, end = map->vaddr + map->size;
 	size_t n = 0;
 	uint32_t n_vmas;
-	int r = req_vmas(req, map->vaddr, map->size, &v, &n_vmas);
+	int r = call_vmas(call, map->vaddr, map->size, &v, &n_vmas);
 
 	for (uint32_t i = 0; r == 0 && i < n_vmas && at < end; i++) {
 		struct sv_vma cut = v[i];
@@ -271,7 +271,7 @@ static int make_segments(struct request *req,
 		if (cut.start != at || cut.end <= cut.start)
 			break;
 		cut.end = min_u64(cut.end, end);
-		r = make_segment(req, &cut, map->flags, &segs[n]);
+		r = make_segment(call, &cut, map->flags, &segs[n]);
 		if (r < 0)
 			break;
 		at = cut.end;
@@ -297,16 +297,16 @@ static uint64_t pinned_bytes(const struct mem_seg *segs, size_t n)
 	return bytes;
 }
 
-static int map_memory(struct request *req, struct ioas *ioas,
+static int map_memory(struct call *call, struct ioas *ioas,
 		      const struct vfio_iommu_type1_dma_map *map)
 {
 	struct mem_seg segs[SV_VMAS_MAX];
 	size_t n;
-	int r = make_segments(req, map, segs, &n);
+	int r = make_segments(call, map, segs, &n);
 
 	if (r < 0)
 		return r;
-	r = account_check(req, ioas, pinned_bytes(segs, n));
+	r = account_check(call, ioas, pinned_bytes(segs, n));
 	if (r == 0)
 		r = ioas_map(ioas, map->vaddr, map->iova, map->size, map->flags,
 			     segs, n);
@@ -315,11 +315,11 @@ static int map_memory(struct request *req, struct ioas *ioas,
 	return r;
 }
 
-static int64_t iommu_map_dma(struct request *req, struct ioas *ioas)
+static int64_t iommu_map_dma(struct call *call, struct ioas *ioas)
 {
 	const uint32_t known = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
 	struct vfio_iommu_type1_dma_map map;
-	int r = ioctl_copy_in(req, &map, sizeof(map));
+	int r = ioctl_copy_in(call, &map, sizeof(map));
 
 	if (r < 0)
 		return r;
@@ -327,7 +327,7 @@ static int64_t iommu_map_dma(struct request *req, struct ioas *ioas)
 		return refuse(EINVAL, "MAP_DMA: unknown flags %#x",
 			      map.flags & ~known);
 	r = ioas_check_map(ioas, map.vaddr, map.iova, map.size, map.flags);
-	return r < 0 ? r : map_memory(req, ioas, &map);
+	return r < 0 ? r : map_memory(call, ioas, &map);
 }
 
 static int unmap_range(struct ioas *ioas, enum iommu_type type,
@@ -347,13 +347,13 @@ static int unmap_range(struct ioas *ioas, enum iommu_type type,
 	return r;
 }
 
-static int64_t iommu_unmap_dma(struct request *req, struct ioas *ioas,
+static int64_t iommu_unmap_dma(struct call *call, struct ioas *ioas,
 			       enum iommu_type type)
 {
 	const uint32_t known =
 		VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL;
 	struct vfio_iommu_type1_dma_unmap unmap;
-	int r = ioctl_copy_in(req, &unmap, sizeof(unmap));
+	int r = ioctl_copy_in(call, &unmap, sizeof(unmap));
 
 	if (r < 0)
 		return r;
@@ -364,32 +364,33 @@ static int64_t iommu_unmap_dma(struct request *req, struct ioas *ioas,
 		return refuse(EINVAL, "UNMAP_DMA: ALL and GET_DIRTY_BITMAP do "
 				      "not go together");
 	if (unmap.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
-		r = dirty_unmap(req, ioas, &unmap);
+		r = dirty_unmap(call, ioas, &unmap);
 	else
 		r = unmap_range(ioas, type, &unmap);
 	return r < 0 ? r
-		     : req_copy_out(req, ioctl_arg(req), &unmap, sizeof(unmap));
+		     : call_copy_out(call, ioctl_arg(call), &unmap,
+				     sizeof(unmap));
 }
 
-static int64_t iommu_ioctl(struct request *req, struct ioas *ioas,
+static int64_t iommu_ioctl(struct call *call, struct ioas *ioas,
 			   enum iommu_type type)
 {
-	switch ((unsigned int)req->hdr.arg[0]) {
+	switch ((unsigned int)call->arg[0]) {
 	case VFIO_IOMMU_GET_INFO:
-		req->call = "VFIO_IOMMU_GET_INFO";
-		return iommu_get_info(req, ioas);
+		call->name = "VFIO_IOMMU_GET_INFO";
+		return iommu_get_info(call, ioas);
 	case VFIO_IOMMU_MAP_DMA:
-		req->call = "VFIO_IOMMU_MAP_DMA";
-		return iommu_map_dma(req, ioas);
+		call->name = "VFIO_IOMMU_MAP_DMA";
+		return iommu_map_dma(call, ioas);
 	case VFIO_IOMMU_UNMAP_DMA:
-		req->call = "VFIO_IOMMU_UNMAP_DMA";
-		return iommu_unmap_dma(req, ioas, type);
+		call->name = "VFIO_IOMMU_UNMAP_DMA";
+		return iommu_unmap_dma(call, ioas, type);
 	case VFIO_IOMMU_DIRTY_PAGES:
-		req->call = "VFIO_IOMMU_DIRTY_PAGES";
-		return dirty_pages(req, ioas, type);
+		call->name = "VFIO_IOMMU_DIRTY_PAGES";
+		return dirty_pages(call, ioas, type);
 	default:
 		return refuse(ENOTTY, "type1 has no ioctl %#x",
-			      (unsigned int)req->hdr.arg[0]);
+			      (unsigned int)call->arg[0]);
 	}
 }
 
@@ -399,24 +400,24 @@ static const struct ioctl_row container_rows[] = {
 	{VFIO_SET_IOMMU, "VFIO_SET_IOMMU", set_iommu},
 };
 
-static int64_t container_ioctl(struct request *req)
+static int64_t container_ioctl(struct call *call)
 {
-	unsigned int cmd = (unsigned int)req->hdr.arg[0];
+	unsigned int cmd = (unsigned int)call->arg[0];
 	enum iommu_type type;
 
 	/* whether there is an IOMMU depends on which groups are attached */
-	server_settle_container(req->server, container_of_req(req));
+	server_settle_container(call->server, container_of_req(call));
 	for (size_t i = 0; i < ARRAY_SIZE(container_rows); i++)
 		if (container_rows[i].cmd == cmd)
-			return dispatch_ioctl(req, container_rows,
+			return dispatch_ioctl(call, container_rows,
 					      ARRAY_SIZE(container_rows));
 
-	struct ioas *ioas = container_ioas(container_of_req(req), &type);
+	struct ioas *ioas = container_ioas(container_of_req(call), &type);
 
 	if (!ioas)
 		return refuse(EINVAL, "ioctl %#x before SET_IOMMU", cmd);
 
-	int64_t r = iommu_ioctl(req, ioas, type);
+	int64_t r = iommu_ioctl(call, ioas, type);
 
 	ioas_put(ioas);
 	return r;
@@ -461,14 +462,14 @@ const struct file_ops container_ops = {
 	.release = container_release,
 };
 
-int64_t container_file_open(struct request *req, bool cloexec)
+int64_t container_file_open(struct call *call, bool cloexec)
 {
 	struct container *c;
-	int r = container_new(req->cred.pid, &c);
+	int r = container_new(call->pid, &c);
 
 	if (r < 0)
 		return r;
-	r = server_open(req, &container_ops, c, NULL, CONTAINER_PATH, cloexec);
+	r = server_open(call, &container_ops, c, NULL, CONTAINER_PATH, cloexec);
 	if (r < 0)
 		container_put(c);
 	return r;

@@ -15,27 +15,27 @@
 #include "lib/size.h"
 #include "uapi/vfio.h"
 
-static struct sv_dev *device_of_req(const struct request *req)
+static struct sv_dev *device_of_req(const struct call *call)
 {
-	return req->file->object;
+	return call->file->object;
 }
 
-static int64_t get_info(struct request *req)
+static int64_t get_info(struct call *call)
 {
 	struct vfio_device_info info = {0};
-	int r = ioctl_copy_in(req, &info,
+	int r = ioctl_copy_in(call, &info,
 			      offsetof(struct vfio_device_info, cap_offset));
 
 	if (r < 0)
 		return r;
 	info.flags = VFIO_DEVICE_FLAGS_PCI;
-	if (device_resettable(device_of_req(req)))
+	if (device_resettable(device_of_req(call)))
 		info.flags |= VFIO_DEVICE_FLAGS_RESET;
 	info.num_regions = VFIO_PCI_NUM_REGIONS;
 	info.num_irqs = IRQ_NUM;
-	return req_copy_out(req, ioctl_arg(req), &info,
-			    info.argsz < sizeof(info) ? info.argsz
-						      : sizeof(info));
+	return call_copy_out(call, ioctl_arg(call), &info,
+			     info.argsz < sizeof(info) ? info.argsz
+						       : sizeof(info));
 }
 
 static uint32_t region_flags(const struct device_region *region)
@@ -46,7 +46,7 @@ static uint32_t region_flags(const struct device_region *region)
 }
 
 /* The one capability there is: the MSI-X table may be mapped. */
-static int region_caps(struct request *req, struct vfio_region_info *info)
+static int region_caps(struct call *call, struct vfio_region_info *info)
 {
 	struct vfio_info_cap_header cap = {
 		.id = VFIO_REGION_INFO_CAP_MSIX_MAPPABLE,
@@ -60,46 +60,47 @@ static int region_caps(struct request *req, struct vfio_region_info *info)
 		return 0;
 	}
 	info->cap_offset = sizeof(*info);
-	return req_copy_out(req, ioctl_arg(req) + sizeof(*info), &cap,
-			    sizeof(cap));
+	return call_copy_out(call, ioctl_arg(call) + sizeof(*info), &cap,
+			     sizeof(cap));
 }
 
-static int64_t get_region_info(struct request *req)
+static int64_t get_region_info(struct call *call)
 {
 	struct vfio_region_info info;
 	struct device_region region;
-	int r = ioctl_copy_in(req, &info, sizeof(info));
+	int r = ioctl_copy_in(call, &info, sizeof(info));
 
 	if (r == 0)
-		r = device_region(device_of_req(req), info.index, &region);
+		r = device_region(device_of_req(call), info.index, &region);
 	if (r < 0)
 		return r;
 	info.offset = (uint64_t)info.index << VFIO_PCI_OFFSET_SHIFT;
 	info.size = region.size;
 	info.flags = region_flags(&region);
 	if (region.msix)
-		r = region_caps(req, &info);
+		r = region_caps(call, &info);
 	return r < 0 ? r
-		     : req_copy_out(req, ioctl_arg(req), &info, sizeof(info));
+		     : call_copy_out(call, ioctl_arg(call), &info,
+				     sizeof(info));
 }
 
-static int64_t get_irq_info(struct request *req)
+static int64_t get_irq_info(struct call *call)
 {
 	struct vfio_irq_info info;
 	struct irq_info irq;
-	int r = ioctl_copy_in(req, &info, sizeof(info));
+	int r = ioctl_copy_in(call, &info, sizeof(info));
 
 	if (r == 0)
-		r = irq_get_info(device_of_req(req)->irq, info.index, &irq);
+		r = irq_get_info(device_of_req(call)->irq, info.index, &irq);
 	if (r < 0)
 		return r;
 	info.flags = irq.flags;
 	info.count = irq.count;
-	return req_copy_out(req, ioctl_arg(req), &info, sizeof(info));
+	return call_copy_out(call, ioctl_arg(call), &info, sizeof(info));
 }
 
 /* What irq_set() is to make of a descriptor number the program passed. */
-static int irq_fd(struct request *req, int32_t number, int *ret_fd)
+static int irq_fd(struct call *call, int32_t number, int *ret_fd)
 {
 	char unused[REFUSAL_MAX];
 	int fd;
@@ -109,7 +110,7 @@ static int irq_fd(struct request *req, int32_t number, int *ret_fd)
 		return 0;
 	}
 
-	int r = req_fd(req, number, &fd);
+	int r = call_fd(call, number, &fd);
 
 	if (r == -ERESTART)
 		return r;
@@ -123,14 +124,14 @@ static int irq_fd(struct request *req, int32_t number, int *ret_fd)
 	return r;
 }
 
-static int irq_fds(struct request *req, const int32_t *numbers, uint32_t count,
+static int irq_fds(struct call *call, const int32_t *numbers, uint32_t count,
 		   int *fds)
 {
 	int r = 0;
 
 	/* look at all of them, so that one round asks for all */
 	for (uint32_t i = 0; i < count; i++) {
-		int one = irq_fd(req, numbers[i], &fds[i]);
+		int one = irq_fd(call, numbers[i], &fds[i]);
 
 		if (one < 0)
 			r = one;
@@ -138,7 +139,7 @@ static int irq_fds(struct request *req, const int32_t *numbers, uint32_t count,
 	return r;
 }
 
-static int set_irqs_data(struct request *req, const struct vfio_irq_set *set,
+static int set_irqs_data(struct call *call, const struct vfio_irq_set *set,
 			 const uint8_t *data)
 {
 	struct irq_request ir = {
@@ -146,7 +147,7 @@ static int set_irqs_data(struct request *req, const struct vfio_irq_set *set,
 		.index = set->index,
 		.start = set->start,
 		.count = set->count,
-		.pid = req->cred.pid,
+		.pid = call->pid,
 	};
 	_cleanup_(freep) int *fds = NULL;
 
@@ -157,23 +158,23 @@ static int set_irqs_data(struct request *req, const struct vfio_irq_set *set,
 		if (!fds)
 			return -ENOMEM;
 
-		int r = irq_fds(req, (const void *)data, set->count, fds);
+		int r = irq_fds(call, (const void *)data, set->count, fds);
 
 		if (r < 0)
 			return r;
 		ir.fds = fds;
 	}
-	return irq_set(device_of_req(req)->irq, &ir);
+	return irq_set(device_of_req(call)->irq, &ir);
 }
 
-static int64_t set_irqs(struct request *req)
+static int64_t set_irqs(struct call *call)
 {
 	struct vfio_irq_set set;
 	size_t head = offsetof(struct vfio_irq_set, data), bytes;
-	int r = ioctl_copy_in(req, &set, head);
+	int r = ioctl_copy_in(call, &set, head);
 
 	if (r == 0)
-		r = irq_check(device_of_req(req)->irq, set.flags, set.index,
+		r = irq_check(device_of_req(call)->irq, set.flags, set.index,
 			      set.start, set.count, set.argsz - head, &bytes);
 	if (r < 0)
 		return r;
@@ -183,13 +184,13 @@ static int64_t set_irqs(struct request *req)
 	if (!data)
 		return -ENOMEM;
 	if (bytes)
-		r = req_copy_in(req, ioctl_arg(req) + head, data, bytes);
-	return r < 0 ? r : set_irqs_data(req, &set, data);
+		r = call_copy_in(call, ioctl_arg(call) + head, data, bytes);
+	return r < 0 ? r : set_irqs_data(call, &set, data);
 }
 
-static int64_t reset(struct request *req)
+static int64_t reset(struct call *call)
 {
-	return device_reset(device_of_req(req));
+	return device_reset(device_of_req(call));
 }
 
 /* vfio_check_feature(): 1 = go on, else the answer */
@@ -217,14 +218,14 @@ static int feature_check(uint32_t flags, size_t room, uint32_t ops,
 	return 1;
 }
 
-static int low_power_entry(struct request *req, uint32_t flags, size_t room)
+static int low_power_entry(struct call *call, uint32_t flags, size_t room)
 {
 	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
 
-	return r == 1 ? device_low_power(device_of_req(req), true, -1) : r;
+	return r == 1 ? device_low_power(device_of_req(call), true, -1) : r;
 }
 
-static int low_power_wakeup(struct request *req, uint32_t flags, size_t room)
+static int low_power_wakeup(struct call *call, uint32_t flags, size_t room)
 {
 	struct vfio_device_low_power_entry_with_wakeup entry;
 	int fd;
@@ -233,16 +234,16 @@ static int low_power_wakeup(struct request *req, uint32_t flags, size_t room)
 
 	if (r != 1)
 		return r;
-	r = req_copy_in(req,
-			ioctl_arg(req) +
-				offsetof(struct vfio_device_feature, data),
-			&entry, sizeof(entry));
+	r = call_copy_in(call,
+			 ioctl_arg(call) +
+				 offsetof(struct vfio_device_feature, data),
+			 &entry, sizeof(entry));
 	if (r < 0)
 		return r;
 	if (entry.wakeup_eventfd < 0)
 		return refuse(EINVAL, "wakeup_eventfd %d",
 			      entry.wakeup_eventfd);
-	r = req_fd(req, entry.wakeup_eventfd, &fd);
+	r = call_fd(call, entry.wakeup_eventfd, &fd);
 	if (r == 0)
 		r = evfd_check(fd);
 	if (r < 0)
@@ -252,20 +253,20 @@ static int low_power_wakeup(struct request *req, uint32_t flags, size_t room)
 
 	if (own < 0)
 		return -errno;
-	r = device_low_power(device_of_req(req), true, own);
+	r = device_low_power(device_of_req(call), true, own);
 	if (r == 0)
 		(void)TAKE_FD(own);
 	return r;
 }
 
-static int low_power_exit(struct request *req, uint32_t flags, size_t room)
+static int low_power_exit(struct call *call, uint32_t flags, size_t room)
 {
 	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
 
-	return r == 1 ? device_low_power(device_of_req(req), false, -1) : r;
+	return r == 1 ? device_low_power(device_of_req(call), false, -1) : r;
 }
 
-static int64_t feature(struct request *req)
+static int64_t feature(struct call *call)
 {
 	const uint32_t known =
 		VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_GET |
@@ -273,7 +274,7 @@ static int64_t feature(struct request *req)
 	const uint32_t both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
 	struct vfio_device_feature f;
 	size_t head = sizeof(f);
-	int r = ioctl_copy_in(req, &f, head);
+	int r = ioctl_copy_in(call, &f, head);
 
 	if (r < 0)
 		return r;
@@ -283,11 +284,11 @@ static int64_t feature(struct request *req)
 		return refuse(EINVAL, "GET and SET at once");
 	switch (f.flags & VFIO_DEVICE_FEATURE_MASK) {
 	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
-		return low_power_entry(req, f.flags, f.argsz - head);
+		return low_power_entry(call, f.flags, f.argsz - head);
 	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
-		return low_power_wakeup(req, f.flags, f.argsz - head);
+		return low_power_wakeup(call, f.flags, f.argsz - head);
 	case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
-		return low_power_exit(req, f.flags, f.argsz - head);
+		return low_power_exit(call, f.flags, f.argsz - head);
 	case VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2:
 		/* unlike the features it belongs to, which are unknown then */
 		return refuse(EINVAL, "this device cannot migrate");
@@ -312,54 +313,53 @@ static const struct ioctl_row device_rows[] = {
 };
 
 /* What was unplugged answers nothing, to those who still hold it either. */
-static int check_there(const struct request *req)
+static int check_there(const struct call *call)
 {
-	const struct sv_dev *dev = device_of_req(req);
+	const struct sv_dev *dev = device_of_req(call);
 
 	return device_gone(dev) ? refuse(ENODEV, "%s was unplugged", dev->name)
 				: 0;
 }
 
-static int64_t device_ioctl(struct request *req)
+static int64_t device_ioctl(struct call *call)
 {
-	int r = check_there(req);
+	int r = check_there(call);
 
 	if (r < 0)
 		return r;
-	device_wake(device_of_req(req));
-	return dispatch_ioctl(req, device_rows, ARRAY_SIZE(device_rows));
+	device_wake(device_of_req(call));
+	return dispatch_ioctl(call, device_rows, ARRAY_SIZE(device_rows));
 }
 
-static int64_t device_file_read(struct request *req, uint64_t pos, size_t count)
+static int64_t device_file_read(struct call *call, uint64_t pos, size_t count)
 {
-	int64_t r = check_there(req);
+	int64_t r = check_there(call);
 
 	if (r == 0)
-		r = device_read(device_of_req(req), pos, req->out, count);
+		r = device_read(device_of_req(call), pos, call->out, count);
 
-	req->n_out = r > 0 ? (size_t)r : 0;
+	call->n_out = r > 0 ? (size_t)r : 0;
 	return r;
 }
 
-static int64_t device_file_write(struct request *req, uint64_t pos)
+static int64_t device_file_write(struct call *call, uint64_t pos)
 {
-	size_t have;
-	const uint8_t *data = req_data(req, &have);
-	size_t count = req->hdr.n_segs ? req->seg[0].want : 0;
-
-	int r = check_there(req);
+	size_t have, count;
+	const uint8_t *data = call_data(call, &have, &count);
+	int r = check_there(call);
 
 	return r < 0 ? r
-		     : device_write(device_of_req(req), pos, data, have, count);
+		     : device_write(device_of_req(call), pos, data, have,
+				    count);
 }
 
-static int64_t device_file_mmap(struct request *req)
+static int64_t device_file_mmap(struct call *call)
 {
-	const uint64_t *arg = req->hdr.arg;
+	const uint64_t *arg = call->arg;
 	struct sv_map map = {.n = 1};
 	bool trap;
 	int fd;
-	int r = check_there(req);
+	int r = check_there(call);
 
 	if (r < 0)
 		return r;
@@ -367,7 +367,7 @@ static int64_t device_file_mmap(struct request *req)
 		return refuse(EPERM, "mmap: a device cannot be mapped "
 				     "executable");
 
-	r = device_mmap(device_of_req(req), req->file->serial, req->cred.pid,
+	r = device_mmap(device_of_req(call), call->file->serial, call->pid,
 			arg[0], arg[1],
 			(arg[3] & MAP_TYPE) == MAP_SHARED ||
 				(arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
@@ -381,9 +381,9 @@ static int64_t device_file_mmap(struct request *req)
 		.trap = trap,
 	};
 
-	req_send_fd(req, fd, false, true);
-	req_out(req, &map, sizeof(map));
-	req_out(req, &range, sizeof(range));
+	call_send_fd(call, fd, false, true);
+	call_out(call, &map, sizeof(map));
+	call_out(call, &range, sizeof(range));
 	return 0;
 }
 
@@ -419,9 +419,9 @@ const struct file_ops device_ops = {
 	.group = device_group,
 };
 
-int64_t device_file_open(struct request *req, struct sv_dev *dev,
+int64_t device_file_open(struct call *call, struct sv_dev *dev,
 			 struct group *group)
 {
-	return server_open(req, &device_ops, dev, group,
+	return server_open(call, &device_ops, dev, group,
 			   "anon_inode:[vfio-device]", true);
 }

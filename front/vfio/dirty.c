@@ -2,8 +2,10 @@
 /*
  * Dirty pages of a type1 container: VFIO_IOMMU_DIRTY_PAGES, and UNMAP_DMA with
  * a bitmap (kernel-semantics 2.7, 2.10). The bitmap is the program's and may
- * be large, so the shim is asked to write runs of ones into it (SV_NEED_BITS),
- * one for each mapping, before there is an answer.
+ * be large, so runs of ones are written into it (call_set_bits()), one for each
+ * mapping, before there is an answer. Rounds are marked with the state of the
+ * table: the count of runs written is one of mappings dealt with, for as long
+ * as nobody has changed it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -46,48 +48,47 @@ static int check_bitmap(const struct vfio_bitmap *b, uint64_t size)
 	return 0;
 }
 
-static int ask_for(struct request *req, uint64_t bitmap, uint64_t base,
-		   const struct iova_range *ranges, size_t n)
+static int ask_for(struct call *call, uint64_t mark, uint64_t bitmap,
+		   uint64_t base, const struct iova_range *ranges, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		uint64_t first = (ranges[i].first - base) / IOAS_PAGE;
 		uint64_t last = (ranges[i].last - base) / IOAS_PAGE;
 
-		if (req_set_bits(req, bitmap, first, last - first + 1) !=
-		    -ERESTART)
+		if (call_set_bits(call, mark, bitmap, first,
+				  last - first + 1) != -ERESTART)
 			break;
 	}
 	return -ERESTART;
 }
 
-static int set_bits(struct request *req, struct ioas *ioas,
+static int set_bits(struct call *call, struct ioas *ioas,
 		    const struct vfio_iommu_type1_dirty_bitmap_get *get,
 		    struct ioas_dirty *d)
 {
 	_cleanup_(freep) struct iova_range *ranges =
 		malloc(SV_NEEDS_MAX * sizeof(ranges[0]));
-	uint64_t asked_of = req->hdr.arg[2];
+	const struct call_bits written = call_bits(call);
 	size_t n;
 
 	if (!ranges)
 		return -ENOMEM;
-	*d = (struct ioas_dirty){asked_of, req->hdr.arg[3]};
+	*d = (struct ioas_dirty){written.mark, written.done};
 
 	int r = ioas_dirty(ioas, get->iova, get->size, d, ranges, SV_NEEDS_MAX,
 			   &n);
 
 	if (r < 0 || !n)
 		return r;
-	if (req->hdr.flags & SV_REQ_FAULT && d->changes == asked_of)
+	if (written.fault && d->changes == written.mark)
 		return refuse(EFAULT,
 			      "dirty bitmap at %#llx: cannot be written",
 			      (ull)get->bitmap.data);
-	req->need_mark = d->changes;
-	return ask_for(req, get->bitmap.data, get->iova, ranges, n);
+	return ask_for(call, d->changes, get->bitmap.data, get->iova, ranges,
+		       n);
 }
 
-static int64_t get_bitmap(struct request *req, struct ioas *ioas,
-			  uint32_t argsz)
+static int64_t get_bitmap(struct call *call, struct ioas *ioas, uint32_t argsz)
 {
 	const size_t head = sizeof(struct vfio_iommu_type1_dirty_bitmap);
 	struct vfio_iommu_type1_dirty_bitmap_get get;
@@ -99,7 +100,7 @@ static int64_t get_bitmap(struct request *req, struct ioas *ioas,
 			      "bitmap's description",
 			      argsz, head + sizeof(get));
 
-	int r = req_copy_in(req, ioctl_arg(req) + head, &get, sizeof(get));
+	int r = call_copy_in(call, ioctl_arg(call) + head, &get, sizeof(get));
 
 	if (r < 0)
 		return r;
@@ -109,11 +110,10 @@ static int64_t get_bitmap(struct request *req, struct ioas *ioas,
 			      "around 2^64",
 			      (ull)get.iova, (ull)get.size);
 	r = check_bitmap(&get.bitmap, get.size);
-	return r < 0 ? r : set_bits(req, ioas, &get, &d);
+	return r < 0 ? r : set_bits(call, ioas, &get, &d);
 }
 
-int64_t dirty_pages(struct request *req, struct ioas *ioas,
-		    enum iommu_type type)
+int64_t dirty_pages(struct call *call, struct ioas *ioas, enum iommu_type type)
 {
 	struct vfio_iommu_type1_dirty_bitmap dirty;
 
@@ -121,7 +121,7 @@ int64_t dirty_pages(struct request *req, struct ioas *ioas,
 		return refuse(EACCES, "DIRTY_PAGES: not of the first version "
 				      "of type1; SET_IOMMU 3 is the second");
 
-	int r = ioctl_copy_in(req, &dirty, sizeof(dirty));
+	int r = ioctl_copy_in(call, &dirty, sizeof(dirty));
 
 	if (r < 0)
 		return r;
@@ -132,7 +132,7 @@ int64_t dirty_pages(struct request *req, struct ioas *ioas,
 			   dirty.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
 		return 0;
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
-		return get_bitmap(req, ioas, dirty.argsz);
+		return get_bitmap(call, ioas, dirty.argsz);
 	default:
 		return refuse(EINVAL,
 			      "DIRTY_PAGES: flags %#x; exactly one of START "
@@ -145,12 +145,12 @@ int64_t dirty_pages(struct request *req, struct ioas *ioas,
  * As on Linux, mappings whose bits are written go, and what cannot be written
  * ends it.
  */
-static int unmap_written(struct request *req, struct ioas *ioas,
+static int unmap_written(struct call *call, struct ioas *ioas,
 			 const struct vfio_iommu_type1_dirty_bitmap_get *get,
 			 uint64_t *ret_unmapped)
 {
 	struct ioas_dirty d;
-	int r = set_bits(req, ioas, get, &d);
+	int r = set_bits(call, ioas, get, &d);
 
 	if (r != 0 && r != -EFAULT)
 		return r;
@@ -160,7 +160,7 @@ static int unmap_written(struct request *req, struct ioas *ioas,
 	return gone < 0 ? gone : r;
 }
 
-int dirty_unmap(struct request *req, struct ioas *ioas,
+int dirty_unmap(struct call *call, struct ioas *ioas,
 		struct vfio_iommu_type1_dma_unmap *unmap)
 {
 	const size_t head = sizeof(*unmap);
@@ -175,15 +175,15 @@ int dirty_unmap(struct request *req, struct ioas *ioas,
 			      "bitmap's description",
 			      unmap->argsz, head + sizeof(get.bitmap));
 
-	int r = req_copy_in(req, ioctl_arg(req) + head, &get.bitmap,
-			    sizeof(get.bitmap));
+	int r = call_copy_in(call, ioctl_arg(call) + head, &get.bitmap,
+			     sizeof(get.bitmap));
 
 	if (r == 0)
 		r = check_bitmap(&get.bitmap, get.size);
 	if (r < 0)
 		return r;
 	do
-		r = unmap_written(req, ioas, &get, &unmap->size);
+		r = unmap_written(call, ioas, &get, &unmap->size);
 	while (r == -EAGAIN);
 	return r;
 }

@@ -13,52 +13,52 @@
 
 #define GROUP_MAJOR 511 /* dynamic in Linux; this is what it often gets */
 
-static struct group *group_of_req(const struct request *req)
+static struct group *group_of_req(const struct call *call)
 {
-	return req->file->object;
+	return call->file->object;
 }
 
-static int64_t get_status(struct request *req)
+static int64_t get_status(struct call *call)
 {
 	struct vfio_group_status status;
 	struct group_status gs;
-	int r = ioctl_copy_in(req, &status, sizeof(status));
+	int r = ioctl_copy_in(call, &status, sizeof(status));
 
 	if (r < 0)
 		return r;
-	r = group_get_status(group_of_req(req), &gs);
+	r = group_get_status(group_of_req(call), &gs);
 	if (r < 0)
 		return r;
 	/* always: no driver of the host's could have a member */
 	status.flags = VFIO_GROUP_FLAGS_VIABLE;
 	if (gs.container_set)
 		status.flags |= VFIO_GROUP_FLAGS_CONTAINER_SET;
-	return req_copy_out(req, ioctl_arg(req), &status, sizeof(status));
+	return call_copy_out(call, ioctl_arg(call), &status, sizeof(status));
 }
 
-static int64_t set_container(struct request *req)
+static int64_t set_container(struct call *call)
 {
 	int32_t number;
 	int fd;
-	int r = req_copy_in(req, ioctl_arg(req), &number, sizeof(number));
+	int r = call_copy_in(call, ioctl_arg(call), &number, sizeof(number));
 
 	if (r < 0)
 		return r;
 	if (number < 0)
 		return refuse(EBADF, "SET_CONTAINER: %d is no descriptor",
 			      number);
-	r = req_fd(req, number, &fd);
+	r = call_fd(call, number, &fd);
 	if (r < 0)
 		return r;
 
-	struct file *f = server_file(req->server, fd);
+	struct file *f = server_file(call->server, fd);
 	struct container *c =
 		f && f->ops == &container_ops ? container_file_get(f) : NULL;
 
 	/* Linux looks at the group first, then at what kind of file it is */
 	struct group_status gs;
 
-	r = group_get_status(group_of_req(req), &gs);
+	r = group_get_status(group_of_req(call), &gs);
 	if (gs.container_set)
 		r = refuse(EINVAL, "SET_CONTAINER: the group has a container");
 	else if (r == 0 && !c)
@@ -67,31 +67,31 @@ static int64_t set_container(struct request *req)
 			   "container",
 			   number);
 	else if (r == 0)
-		r = group_set_container(group_of_req(req), c);
+		r = group_set_container(group_of_req(call), c);
 	container_put(c);
 	server_put(f);
 	return r;
 }
 
-static int64_t unset_container(struct request *req)
+static int64_t unset_container(struct call *call)
 {
-	return group_unset_container(group_of_req(req));
+	return group_unset_container(group_of_req(call));
 }
 
-static int64_t get_device_fd(struct request *req)
+static int64_t get_device_fd(struct call *call)
 {
 	char name[PATH_MAX];
 	struct sv_dev *dev;
-	int r = req_string(req, ioctl_arg(req), name, sizeof(name));
+	int r = call_string(call, ioctl_arg(call), name, sizeof(name));
 
 	if (r < 0)
 		return r;
-	r = group_get_device(group_of_req(req), name, &dev);
+	r = group_get_device(group_of_req(call), name, &dev);
 	if (r < 0)
 		return r;
-	r = (int)device_file_open(req, dev, group_of_req(req));
+	r = (int)device_file_open(call, dev, group_of_req(call));
 	if (r < 0)
-		group_put_device(group_of_req(req), dev);
+		group_put_device(group_of_req(call), dev);
 	return r;
 }
 
@@ -103,10 +103,10 @@ static const struct ioctl_row group_rows[] = {
 	{VFIO_GROUP_GET_DEVICE_FD, "VFIO_GROUP_GET_DEVICE_FD", get_device_fd},
 };
 
-static int64_t group_ioctl(struct request *req)
+static int64_t group_ioctl(struct call *call)
 {
-	server_settle_group(req->server, group_of_req(req));
-	return dispatch_ioctl(req, group_rows, ARRAY_SIZE(group_rows));
+	server_settle_group(call->server, group_of_req(call));
+	return dispatch_ioctl(call, group_rows, ARRAY_SIZE(group_rows));
 }
 
 void group_node_stat(unsigned int id, struct sv_stat *st)
@@ -141,21 +141,21 @@ const struct file_ops group_ops = {
 	.group = group_of_file,
 };
 
-int64_t group_file_open(struct request *req, unsigned int id, bool cloexec)
+int64_t group_file_open(struct call *call, unsigned int id, bool cloexec)
 {
-	struct group *g = machine_group(server_conf(req->server)->machine, id);
+	struct group *g = machine_group(call->conf->machine, id);
 	char what[32];
 
 	if (!g)
 		return refuse(ENOENT, "there is no group %u", id);
-	server_settle_group(req->server, g);
+	server_settle_group(call->server, g);
 
 	int r = group_open(g);
 
 	if (r < 0)
 		return r;
 	snprintf(what, sizeof(what), "/dev/vfio/%u", id);
-	r = server_open(req, &group_ops, g, NULL, what, cloexec);
+	r = server_open(call, &group_ops, g, NULL, what, cloexec);
 	if (r < 0)
 		group_close(g);
 	return r;

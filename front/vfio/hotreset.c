@@ -9,13 +9,13 @@
 #include "lib/refuse.h"
 #include "uapi/vfio.h"
 
-int64_t get_hot_reset_info(struct request *req)
+int64_t get_hot_reset_info(struct call *call)
 {
-	struct sv_dev *dev = req->file->object;
+	struct sv_dev *dev = call->file->object;
 	struct vfio_pci_hot_reset_info info;
 	struct hotreset_entry entries[DEV_SET_MAX];
 	struct vfio_pci_dependent_device devices[DEV_SET_MAX];
-	int r = ioctl_copy_in(req, &info, sizeof(info));
+	int r = ioctl_copy_in(call, &info, sizeof(info));
 
 	if (r == 0)
 		r = hotreset_possible(dev);
@@ -34,12 +34,12 @@ int64_t get_hot_reset_info(struct request *req)
 		};
 	/* as Linux writes them: no count when a device can't be written */
 	if (fits)
-		r = req_copy_out(req, ioctl_arg(req) + sizeof(info), devices,
-				 n * sizeof(devices[0]));
+		r = call_copy_out(call, ioctl_arg(call) + sizeof(info), devices,
+				  n * sizeof(devices[0]));
 	info.flags = 0;
 	info.count = (uint32_t)n;
 	if (r == 0)
-		r = req_copy_out(req, ioctl_arg(req), &info, sizeof(info));
+		r = call_copy_out(call, ioctl_arg(call), &info, sizeof(info));
 	if (r == 0 && !fits)
 		r = refuse(ENOSPC,
 			   "argsz %u has room for less than %zu devices",
@@ -48,17 +48,17 @@ int64_t get_hot_reset_info(struct request *req)
 }
 
 /* The group behind a number; its file is to be put. */
-static int group_file_get(struct request *req, int32_t number,
+static int group_file_get(struct call *call, int32_t number,
 			  struct file **ret_file)
 {
 	int fd;
 	int r = number < 0 ? refuse(EBADF, "%d is no descriptor", number)
-			   : req_fd(req, number, &fd);
+			   : call_fd(call, number, &fd);
 
 	if (r < 0)
 		return r;
 
-	struct file *f = server_file(req->server, fd);
+	struct file *f = server_file(call->server, fd);
 
 	if (f && f->ops == &group_ops) {
 		*ret_file = f;
@@ -69,49 +69,47 @@ static int group_file_get(struct request *req, int32_t number,
 }
 
 /* All of them are asked for in one round, before any is looked at. */
-static int ask_for_fds(struct request *req, const int32_t *numbers,
+static int ask_for_fds(struct call *call, const int32_t *numbers,
 		       uint32_t count)
 {
 	int r = 0, fd;
 
 	for (uint32_t i = 0; i < count; i++)
 		if (numbers[i] >= 0 &&
-		    req_fd(req, numbers[i], &fd) == -ERESTART)
+		    call_fd(call, numbers[i], &fd) == -ERESTART)
 			r = -ERESTART;
-	if (r == 0)
-		req->next_fdref = 0;
 	return r;
 }
 
-static int reset_with_groups(struct request *req, const int32_t *numbers,
+static int reset_with_groups(struct call *call, const int32_t *numbers,
 			     uint32_t count)
 {
 	struct file *files[DEV_SET_MAX];
 	struct group *groups[DEV_SET_MAX];
 	uint32_t n = 0;
-	int r = ask_for_fds(req, numbers, count);
+	int r = ask_for_fds(call, numbers, count);
 
 	while (r == 0 && n < count) {
-		r = group_file_get(req, numbers[n], &files[n]);
+		r = group_file_get(call, numbers[n], &files[n]);
 		if (r < 0)
 			break;
 		groups[n] = files[n]->object;
 		n++;
 	}
 	if (r == 0)
-		r = hotreset(req->file->object, groups, n);
+		r = hotreset(call->file->object, groups, n);
 	while (n-- > 0)
 		server_put(files[n]);
 	return r;
 }
 
-int64_t pci_hot_reset(struct request *req)
+int64_t pci_hot_reset(struct call *call)
 {
-	struct sv_dev *dev = req->file->object;
+	struct sv_dev *dev = call->file->object;
 	struct hotreset_entry entries[DEV_SET_MAX];
 	int32_t numbers[DEV_SET_MAX];
 	struct vfio_pci_hot_reset hot;
-	int r = ioctl_copy_in(req, &hot, sizeof(hot));
+	int r = ioctl_copy_in(call, &hot, sizeof(hot));
 
 	if (r < 0)
 		return r;
@@ -129,7 +127,7 @@ int64_t pci_hot_reset(struct request *req)
 	if (hot.count > n)
 		return refuse(EINVAL, "%u groups for %zu devices", hot.count,
 			      n);
-	r = req_copy_in(req, ioctl_arg(req) + sizeof(hot), numbers,
-			hot.count * sizeof(numbers[0]));
-	return r < 0 ? r : reset_with_groups(req, numbers, hot.count);
+	r = call_copy_in(call, ioctl_arg(call) + sizeof(hot), numbers,
+			 hot.count * sizeof(numbers[0]));
+	return r < 0 ? r : reset_with_groups(call, numbers, hot.count);
 }

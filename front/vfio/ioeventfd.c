@@ -24,14 +24,14 @@ static int check_head(const struct vfio_device_ioeventfd *arg)
 }
 
 /* Linux looks for an equal one, and for room, before it looks at the file. */
-static int add(struct request *req, struct sv_dev *dev,
+static int add(struct call *call, struct sv_dev *dev,
 	       const struct ioeventfd_request *ir, int32_t number)
 {
 	int fd;
 	int r = ioeventfd_find(dev, ir);
 
 	if (r == 0)
-		r = req_fd(req, number, &fd);
+		r = call_fd(call, number, &fd);
 	if (r == 0)
 		r = evfd_check(fd) < 0 ? refuse(EINVAL,
 						"descriptor %d is not an "
@@ -41,11 +41,11 @@ static int add(struct request *req, struct sv_dev *dev,
 	return r < 0 ? r : ioeventfd_add(dev, ir, fd);
 }
 
-int64_t ioeventfd(struct request *req)
+int64_t ioeventfd(struct call *call)
 {
-	struct sv_dev *dev = req->file->object;
+	struct sv_dev *dev = call->file->object;
 	struct vfio_device_ioeventfd arg = {0};
-	int r = ioctl_copy_in(req, &arg,
+	int r = ioctl_copy_in(call, &arg,
 			      offsetof(struct vfio_device_ioeventfd, reserved));
 
 	if (r == 0)
@@ -59,12 +59,12 @@ int64_t ioeventfd(struct request *req)
 		.off = arg.offset & VFIO_PCI_OFFSET_MASK,
 		.data = arg.data,
 		.len = arg.flags & VFIO_DEVICE_IOEVENTFD_SIZE_MASK,
-		.pid = req->cred.pid,
+		.pid = call->pid,
 	};
 
 	r = ioeventfd_check(dev, &ir);
 	if (r < 0)
 		return r;
 	return arg.fd == -1 ? ioeventfd_remove(dev, &ir)
-			    : add(req, dev, &ir, arg.fd);
+			    : add(call, dev, &ir, arg.fd);
 }

@@ -258,8 +258,8 @@ static void request_head(struct request *req, const struct shim_rpc *rpc,
 			   (n->mem_fd >= 0 ? SV_REQ_MEM_FD : 0) |
 			   (n->bits_fault ? SV_REQ_FAULT : 0);
 	if (n->mark) {
-		req->head.arg[2] = n->mark;
-		req->head.arg[3] = n->bits_done;
+		req->head.arg[SV_ARG_MARK] = n->mark;
+		req->head.arg[SV_ARG_DONE] = n->bits_done;
 	}
 }
 

@@ -128,7 +128,7 @@ MUTANTS = [
     # Files, and who has them
     ("a group is opened before what nobody holds is released",
      "front/vfio/group.c", "hangup",
-     [("	server_settle_group(req->server, g);\n\n	int r = group_open(g);",
+     [("	server_settle_group(call->server, g);\n\n	int r = group_open(g);",
        "	int r = group_open(g);")]),
     ("descriptors are handed over without the lock", "front/ipc/server.c",
      "hangup",

@@ -70,7 +70,7 @@ void served_begin(struct served *s, unsigned int n_devs)
 	sched_expect(unplug_init(&s->machine) == 0, "unplug");
 	drain_inotify(s);
 
-	const struct server_conf conf = {
+	const struct front_conf conf = {
 		.machine = &s->machine,
 		.journal = s->journal,
 		.tree = served_tree(),
