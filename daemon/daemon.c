@@ -23,6 +23,7 @@
 #include "daemon/daemon.h"
 #include "daemon/watchdog.h"
 #include "front/ipc/server.h"
+#include "front/journal.h"
 #include "front/sysfs/show.h"
 #include "front/sysfs/tree.h"
 #include "lib/cleanup.h"

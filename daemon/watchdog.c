@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "daemon/watchdog.h"
+#include "core/machine/machine.h"
 #include "front/ipc/stuck.h"
 #include "lib/log.h"
 #include "lib/thread.h"

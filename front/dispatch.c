@@ -7,8 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/machine/machine.h"
+#include "front/control/control.h"
 #include "front/dispatch.h"
+#include "front/ipc/server_impl.h"
+#include "front/sysfs/sysfs.h"
 #include "front/sysfs/tree.h"
+#include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 
@@ -90,7 +95,7 @@ static int64_t op_read(struct call *call)
 		return refuse(EINVAL, "%s cannot be read", call->file->what);
 	file_take_back(call);
 	if (call->arg[0] == SV_POS)
-		server_wake(call->file); /* read(2) took the byte */
+		file_wake(call->file); /* read(2) took the byte */
 	if (count > SV_DATA_MAX)
 		count = SV_DATA_MAX;
 
@@ -169,7 +174,8 @@ static int64_t op_open(struct call *call)
 	return sysfs_file_open(call, path, cloexec);
 }
 
-static int node_stat(struct server *s, const char *path, struct sv_stat *st)
+static int node_stat(const struct call *call, const char *path,
+		     struct sv_stat *st)
 {
 	unsigned int id;
 
@@ -178,7 +184,7 @@ static int node_stat(struct server *s, const char *path, struct sv_stat *st)
 	else if (is_group_path(path, &id))
 		group_node_stat(id, st);
 	else
-		return sysfs_node_stat(s, path, st);
+		return sysfs_node_stat(call, path, st);
 	return 0;
 }
 
@@ -191,7 +197,7 @@ static int64_t op_stat(struct call *call)
 	int r = open_path(call, path);
 
 	if (r == 0)
-		r = node_stat(call->server, path, &st);
+		r = node_stat(call, path, &st);
 	return r < 0 ? r : call_out(call, &st, sizeof(st));
 }
 
@@ -272,7 +278,11 @@ static int64_t op_known(struct call *call)
 static int64_t op_side_door(struct call *call)
 {
 	call->name = "side door";
-	return server_open(call, &side_door_ops, NULL, NULL, "side door", true);
+
+	struct file *f =
+		file_new(call->server, &side_door_ops, call->pid, "side door");
+
+	return f ? file_open(call, f, true) : -ENOMEM;
 }
 
 struct op_row {
@@ -298,15 +308,14 @@ int64_t dispatch(struct call *call, unsigned int op)
 		return refuse(EBADF, "operation %u is not for %s", op,
 			      call->file->what);
 
-	int r = call->file->ops == &device_ops
-			? call_enter(call, call->file->object)
-			: 0;
+	const struct file_ops *ops = call->file->ops;
+	int r = ops->model ? call_enter(call, ops->model(call->file)) : 0;
 
 	return r < 0 ? r : row->fn(call);
 }
 
-const struct file_ops door_ops = {0};
-const struct file_ops side_door_ops = {0};
+const struct file_ops door_ops = {.size = sizeof(struct file)};
+const struct file_ops side_door_ops = {.size = sizeof(struct file)};
 
 bool file_is_door(const struct file *f)
 {

@@ -8,7 +8,8 @@
 #ifndef SOFTVFIO_FRONT_PLUG_H
 #define SOFTVFIO_FRONT_PLUG_H
 
-#include "front/ipc/server.h"
+#include "core/machine/machine.h"
+#include "front/call.h"
 
 /** plug_unbind() - As unplug_unbind() */
 int plug_unbind(struct call *call, struct machine_dev *md);

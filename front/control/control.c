@@ -12,8 +12,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "front/dispatch.h"
+#include "front/alive.h"
+#include "front/control/control.h"
+#include "front/file.h"
+#include "front/journal.h"
 #include "front/plug.h"
+#include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/proc.h"
 #include "lib/refuse.h"
@@ -146,7 +150,8 @@ static json_t *ls_container(const struct file *f, struct container *c)
 	return j;
 }
 
-/* Those still open: a file may have been released since it was listed. */
+/* Those still open: a file may have been released since it was listed, or is
+ * of another kind. */
 static void ls_add_container(struct ls *ls, struct file *f)
 {
 	struct container *c = container_file_get(f);
@@ -161,16 +166,15 @@ static void ls_file(struct ls *ls, struct file *f)
 {
 	const struct machine *m = ls->machine;
 
-	if (f->ops == &container_ops)
-		ls_add_container(ls, f);
+	ls_add_container(ls, f);
 	for (size_t i = 0; i < m->n_devs; i++) {
 		json_t *open =
 			json_object_get(json_array_get(ls->devices, i), "open");
 
-		if (f->ops == &device_ops && f->object == m->dev[i].dev)
+		if (device_file_dev(f) == m->dev[i].dev)
 			json_array_append_new(open,
 					      json_open_entry(f, "device"));
-		if (f->ops == &group_ops && f->object == m->dev[i].group)
+		if (group_file_group(f) == m->dev[i].group)
 			json_array_append_new(open,
 					      json_open_entry(f, "group"));
 	}
@@ -182,16 +186,16 @@ static json_t *cmd_ls(struct call *call, const json_t *query, int *ret_r)
 	struct ls ls = {conf->machine, json_array(), json_array()};
 	size_t n;
 
-	server_settle(call->server);
+	alive_settle(call->server);
 	for (size_t i = 0; i < conf->machine->n_devs; i++)
 		json_array_append_new(ls.devices,
 				      ls_device(&conf->machine->dev[i]));
 
-	struct file **files = server_files(call->server, &n);
+	struct file **files = file_list(call->server, &n);
 
 	for (size_t i = 0; files && i < n; i++) {
 		ls_file(&ls, files[i]);
-		server_put(files[i]);
+		file_put(files[i]);
 	}
 	free(files);
 	return json_pack("{s:s, s:o, s:o}", "instance", conf->name, "devices",
@@ -319,7 +323,7 @@ static json_t *cmd_report(struct call *call, const json_t *query, int *ret_r)
 	json_t *lines = json_array();
 	uint64_t refused = journal_total(conf->journal);
 
-	server_settle(call->server);
+	alive_settle(call->server);
 	for (size_t i = 0; i < conf->machine->n_devs; i++) {
 		report_device(lines, conf->machine->dev[i].dev);
 		report_mapped(lines, conf->machine->dev[i].dev);

@@ -9,7 +9,7 @@
 
 #include "front/ipc/discard.h"
 #include "front/ipc/request.h"
-#include "front/ipc/server.h"
+#include "front/ipc/server_impl.h"
 #include "lib/cleanup.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"

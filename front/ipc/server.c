@@ -14,7 +14,7 @@
  * lies in it that no head asks for, and shut down when an answer did not go
  * out: the end-of-file ends the program's wait.
  *
- * Which files there are and who is alive: files.c.
+ * Which files there are: file.c. Who has them: alive.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -307,7 +307,7 @@ static void server_serve_all(struct server_thread *t, struct file *f)
 	while (f) {
 		struct file *next = server_serve_one(t, f);
 
-		server_put(f);
+		file_put(f);
 		f = next;
 	}
 }
@@ -381,7 +381,7 @@ static void server_accept(struct server *s)
 
 	if (r < 0) {
 		note_refusal(s, f->pid, "connect", r);
-		server_put(f);
+		file_put(f);
 	} else if (server_arm(s, EPOLL_CTL_ADD, fd, f->serial) < 0) {
 		server_remove(s, f);
 	}
@@ -461,7 +461,7 @@ static void server_event(struct server_thread *t, const struct epoll_event *ev)
 
 		if (f)
 			server_serve(t, f);
-		server_put(f);
+		file_put(f);
 	}
 }
 

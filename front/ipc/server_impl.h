@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the two halves of the server share: files.c, which knows who is
- * alive, and server.c, which takes requests and answers them.
+ * What the parts of the server share: file.c, which has the files, alive.c,
+ * which knows who has them, and server.c, which takes requests and answers them.
  */
 #ifndef SOFTVFIO_FRONT_IPC_SERVER_IMPL_H
 #define SOFTVFIO_FRONT_IPC_SERVER_IMPL_H
 
+#include "core/machine/machine.h"
+#include "front/file.h"
 #include "front/ipc/channel.h"
 #include "front/ipc/request.h"
 #include "front/ipc/server.h"
+#include "front/journal.h"
 #include "lib/thread.h"
 
 /* What an epoll event is about: a serial, a file's or with TAG_CHANNEL a
@@ -91,9 +94,6 @@ int server_arm(struct server *s, int op, int fd, uint64_t tag);
 /** server_add_thread() - One more, up to @max: 0 or -errno */
 int server_add_thread(struct server *s, unsigned int max);
 
-/** file_get() - One more reference */
-struct file *file_get(struct file *f);
-
 /** file_served() - Its request has been: the next may be taken, or its end */
 void file_served(struct file *f);
 
@@ -109,10 +109,6 @@ uint64_t server_serial(struct server *s);
 /** server_pass_credentials() - Learn who sends. Return: 0 or -errno */
 int server_pass_credentials(int sock);
 
-/** file_new() - Not yet known to anybody; NULL when out of memory */
-struct file *file_new(struct server *s, const struct file_ops *ops, pid_t pid,
-		      const char *what);
-
 /** server_insert() - Into the table. Return: 0, or as share_take() of
  * SHARE_FILES or SHARE_DOORS */
 int server_insert(struct server *s, struct file *f);
@@ -120,13 +116,13 @@ int server_insert(struct server *s, struct file *f);
 /** server_lane() - Where a group's files are released; NULL: of no group */
 struct lane *server_lane(struct server *s, const struct group *g);
 
-/** server_release_gone() - As server_settle(), without waiting */
+/** server_release_gone() - As alive_settle(), without waiting */
 void server_release_gone(struct server *s);
 
 /** server_serves() - What the calling thread serves from now on; NULL: nothing */
 void server_serves(struct file *f);
 
-/** server_work_done() - Tell those in server_settle() that some has been done */
+/** server_work_done() - Tell those in alive_settle() that some has been done */
 void server_work_done(struct lane *lane);
 
 /** server_remove() - Out of the table, whose reference is dropped */
@@ -134,6 +130,28 @@ void server_remove(struct server *s, struct file *f);
 
 /** server_find() - The file of a serial: a new reference, or NULL */
 struct file *server_find(struct server *s, uint64_t serial);
+
+/** server_knows() - Is a file of ours open whose given end has this cookie */
+bool server_knows(struct server *s, uint64_t cookie);
+
+/** server_owns() - Is there one behind a received descriptor? */
+bool server_owns(struct server *s, int fd);
+
+/**
+ * alive_make_room() - Close what visibly nobody holds any more. Also what is just
+ * being released: a file stops being shown as hung up before its descriptor is
+ * closed
+ *
+ * Context: as for alive_settle().
+ */
+void alive_make_room(struct server *s);
+
+/* Connections to the door, and those files that stand for one. */
+extern const struct file_ops door_ops;
+extern const struct file_ops side_door_ops;
+
+/** file_is_door() - It takes requests on no file, and is no VFIO file */
+bool file_is_door(const struct file *f);
 
 /**
  * server_release_all() - Nobody serves any more: every file is as good as closed

@@ -147,7 +147,7 @@ static void queue_drop(struct queue *q)
 
 	while ((req = take_parked(q))) {
 		req_drop(req);
-		server_put(req->call.file);
+		file_put(req->call.file);
 		free(req);
 	}
 }
@@ -184,27 +184,11 @@ bool thread_served(struct server_thread *t)
 	return !answered;
 }
 
-/* Of a region of a device: how much of it is read or written. */
-static int64_t region_count(const struct request *req, uint64_t count)
-{
-	const struct sv_dev *dev = req->call.file->object;
-	uint64_t off = req->hdr.arg[0] & ((1ull << REGION_SHIFT) - 1);
-	struct device_region region;
-
-	if (device_region(dev, (uint32_t)(req->hdr.arg[0] >> REGION_SHIFT),
-			  &region) < 0 ||
-	    off >= region.size)
-		return -EIO;
-	if (count > region.size - off)
-		count = region.size - off;
-	return (int64_t)(count < SV_DATA_MAX ? count : SV_DATA_MAX);
-}
-
 /* A completion time-out. @ret_ones: how many bytes of data, all ones. */
 static int64_t late_answer(const struct request *req, size_t *ret_ones)
 {
 	const uint64_t *arg = req->hdr.arg;
-	bool region = req->call.file->ops == &device_ops;
+	const struct file *f = req->call.file;
 	int64_t r;
 
 	*ret_ones = 0;
@@ -213,12 +197,12 @@ static int64_t late_answer(const struct request *req, size_t *ret_ones)
 		*ret_ones = arg[2] ? 0 : sizeof(uint64_t);
 		return 0;
 	case SV_READ:
-		r = region ? region_count(req, arg[1]) : -EIO;
+		r = f->ops->late ? f->ops->late(f, arg[0], arg[1]) : -EIO;
 		*ret_ones = r > 0 ? (size_t)r : 0;
 		return r;
 	case SV_WRITE:
-		return region && req->hdr.n_segs
-			       ? region_count(req, req->seg[0].want)
+		return f->ops->late && req->hdr.n_segs
+			       ? f->ops->late(f, arg[0], req->seg[0].want)
 			       : -EIO;
 	default:
 		return -EIO;

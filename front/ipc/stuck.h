@@ -11,6 +11,10 @@
 
 #include "front/ipc/server.h"
 
+struct call;
+struct file;
+struct sv_dev;
+
 #ifdef SOFTVFIO_SCHED
 #define DEVICE_THREADS 2 /* so that few programs are a crowd */
 #else

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "front/dispatch.h"
 #include "front/plug.h"
+#include "front/sysfs/sysfs.h"
 #include "front/sysfs/tree.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
@@ -29,6 +29,18 @@ struct sysfs_row {
 	int64_t (*write)(struct call *call, struct machine_dev *md,
 			 uint64_t pos);
 };
+
+/* An open one; immutable */
+struct sysfs_file {
+	struct file f;
+	const struct sysfs_row *row;
+	struct machine_dev *md;
+};
+
+static struct sysfs_file *sysfs_file(const struct file *f)
+{
+	return container_of(f, struct sysfs_file, f);
+}
 
 /* What was written, as a string without the newline echo adds. */
 static int written_text(struct call *call, char *text, size_t size)
@@ -208,7 +220,7 @@ static const struct sysfs_row sysfs_rows[] = {
 };
 
 /* The device whose folder @path is in, or NULL. */
-static struct machine_dev *sysfs_device(struct server *s, const char *path)
+static struct machine_dev *sysfs_device(struct machine *m, const char *path)
 {
 	const char *last = strrchr(path, '/');
 	char name[DEVICE_NAME_MAX] = "";
@@ -218,7 +230,7 @@ static struct machine_dev *sysfs_device(struct server *s, const char *path)
 		p--;
 	if ((size_t)(last - p) < sizeof(name))
 		memcpy(name, p, (size_t)(last - p));
-	return machine_device(server_conf(s)->machine, name);
+	return machine_device(m, name);
 }
 
 static const struct sysfs_row *sysfs_row(const char *path, bool of_device)
@@ -243,22 +255,22 @@ static int check_there(const struct machine_dev *md)
 
 static int64_t sysfs_read(struct call *call, uint64_t pos, size_t count)
 {
-	const struct sysfs_row *row = call->file->object;
-	int r = check_there(call->file->object2);
+	const struct sysfs_file *sf = sysfs_file(call->file);
+	int r = check_there(sf->md);
 
 	if (r < 0)
 		return r;
-	if (!row->read)
+	if (!sf->row->read)
 		return refuse(EIO, "%s is write-only", call->file->what);
-	return row->read(call, call->file->object2, pos, count);
+	return sf->row->read(call, sf->md, pos, count);
 }
 
 static int64_t sysfs_write(struct call *call, uint64_t pos)
 {
-	const struct sysfs_row *row = call->file->object;
-	int r = check_there(call->file->object2);
+	const struct sysfs_file *sf = sysfs_file(call->file);
+	int r = check_there(sf->md);
 
-	return r < 0 ? r : row->write(call, call->file->object2, pos);
+	return r < 0 ? r : sf->row->write(call, sf->md, pos);
 }
 
 static void sysfs_row_stat(const struct sysfs_row *row,
@@ -273,10 +285,11 @@ static void sysfs_row_stat(const struct sysfs_row *row,
 
 static void sysfs_stat(struct file *f, struct sv_stat *st)
 {
-	sysfs_row_stat(f->object, f->object2, st);
+	sysfs_row_stat(sysfs_file(f)->row, sysfs_file(f)->md, st);
 }
 
-const struct file_ops sysfs_ops = {
+static const struct file_ops sysfs_ops = {
+	.size = sizeof(struct sysfs_file),
 	.read = sysfs_read,
 	.write = sysfs_write,
 	.stat = sysfs_stat,
@@ -284,18 +297,25 @@ const struct file_ops sysfs_ops = {
 
 int64_t sysfs_file_open(struct call *call, const char *path, bool cloexec)
 {
-	struct machine_dev *md = sysfs_device(call->server, path);
+	struct machine_dev *md = sysfs_device(call->conf->machine, path);
 	const struct sysfs_row *row = sysfs_row(path, md);
 
 	if (!row)
 		return refuse(ENXIO, "%s is nothing to open", path);
-	return server_open(call, &sysfs_ops, (void *)(uintptr_t)row, md, path,
-			   cloexec);
+
+	struct file *f = file_new(call->server, &sysfs_ops, call->pid, path);
+
+	if (!f)
+		return -ENOMEM;
+	sysfs_file(f)->row = row;
+	sysfs_file(f)->md = md;
+	return file_open(call, f, cloexec);
 }
 
-int sysfs_node_stat(struct server *s, const char *path, struct sv_stat *st)
+int sysfs_node_stat(const struct call *call, const char *path,
+		    struct sv_stat *st)
 {
-	struct machine_dev *md = sysfs_device(s, path);
+	struct machine_dev *md = sysfs_device(call->conf->machine, path);
 	const struct sysfs_row *row = sysfs_row(path, md);
 
 	if (!row)

@@ -8,7 +8,7 @@
 
 #include "core/dma/ioas.h"
 #include "front/vfio/account.h"
-#include "front/ipc/server.h"
+#include "front/call.h"
 #include "lib/refuse.h"
 
 #define CAP_IPC_LOCK 14

@@ -12,7 +12,10 @@
 #include <sys/sysmacros.h>
 
 #include "front/vfio/account.h"
+#include "core/machine/machine.h"
+#include "front/alive.h"
 #include "front/dispatch.h"
+#include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 #include "uapi/vfio.h"
@@ -20,9 +23,20 @@
 #define MISC_MAJOR	10
 #define CONTAINER_MINOR 196
 
-static struct container *container_of_req(const struct call *call)
+struct container_file {
+	struct file f;
+	struct container *container; /* f.lock; NULL: released */
+};
+
+static struct container_file *container_file(const struct file *f)
 {
-	return call->file->object;
+	return container_of(f, struct container_file, f);
+}
+
+/* Not released while it is served. */
+static struct container *container_of_call(const struct call *call)
+{
+	return container_file(call->file)->container;
 }
 
 static int64_t get_api_version(struct call *call)
@@ -33,7 +47,7 @@ static int64_t get_api_version(struct call *call)
 static int64_t check_extension(struct call *call)
 {
 	enum iommu_type type;
-	struct ioas *ioas = container_ioas(container_of_req(call), &type);
+	struct ioas *ioas = container_ioas(container_of_call(call), &type);
 
 	ioas_put(ioas);
 	switch (ioctl_arg(call)) {
@@ -50,7 +64,7 @@ static int64_t check_extension(struct call *call)
 
 static int64_t set_iommu(struct call *call)
 {
-	return container_set_iommu(container_of_req(call), ioctl_arg(call));
+	return container_set_iommu(container_of_call(call), ioctl_arg(call));
 }
 
 #define RANGES_MAX 8
@@ -406,13 +420,13 @@ static int64_t container_ioctl(struct call *call)
 	enum iommu_type type;
 
 	/* whether there is an IOMMU depends on which groups are attached */
-	server_settle_container(call->server, container_of_req(call));
+	alive_settle_container(call->server, container_of_call(call));
 	for (size_t i = 0; i < ARRAY_SIZE(container_rows); i++)
 		if (container_rows[i].cmd == cmd)
 			return dispatch_ioctl(call, container_rows,
 					      ARRAY_SIZE(container_rows));
 
-	struct ioas *ioas = container_ioas(container_of_req(call), &type);
+	struct ioas *ioas = container_ioas(container_of_call(call), &type);
 
 	if (!ioas)
 		return refuse(EINVAL, "ioctl %#x before SET_IOMMU", cmd);
@@ -435,32 +449,51 @@ static void container_stat(struct file *f, struct sv_stat *st)
 	container_node_stat(st);
 }
 
-struct container *container_file_get(struct file *f)
-{
-	mutex_lock(&f->lock);
-	struct container *c = f->object ? container_get(f->object) : NULL;
-
-	mutex_unlock(&f->lock);
-	return c;
-}
-
 /* Whoever else holds a reference to the file finds no container from now on. */
 static int container_release(struct file *f)
 {
-	mutex_lock(&f->lock);
-	struct container *c = f->object;
+	struct container_file *cf = container_file(f);
 
-	f->object = NULL;
+	mutex_lock(&f->lock);
+	struct container *c = cf->container;
+
+	cf->container = NULL;
 	mutex_unlock(&f->lock);
 	container_put(c);
 	return 0;
 }
 
-const struct file_ops container_ops = {
+static const struct file_ops container_ops = {
+	.size = sizeof(struct container_file),
 	.ioctl = container_ioctl,
 	.stat = container_stat,
 	.release = container_release,
 };
+
+struct container *container_file_get(struct file *f)
+{
+	if (f->ops != &container_ops)
+		return NULL;
+	mutex_lock(&f->lock);
+	struct container *c = container_file(f)->container;
+
+	if (c)
+		container_get(c);
+	mutex_unlock(&f->lock);
+	return c;
+}
+
+static int container_file_make(struct call *call, struct container *c,
+			       bool cloexec)
+{
+	struct file *f = file_new(call->server, &container_ops, call->pid,
+				  CONTAINER_PATH);
+
+	if (!f)
+		return -ENOMEM;
+	container_file(f)->container = c;
+	return file_open(call, f, cloexec);
+}
 
 int64_t container_file_open(struct call *call, bool cloexec)
 {
@@ -469,7 +502,7 @@ int64_t container_file_open(struct call *call, bool cloexec)
 
 	if (r < 0)
 		return r;
-	r = server_open(call, &container_ops, c, NULL, CONTAINER_PATH, cloexec);
+	r = container_file_make(call, c, cloexec);
 	if (r < 0)
 		container_put(c);
 	return r;

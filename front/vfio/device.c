@@ -8,16 +8,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/vfio/group.h"
 #include "front/dispatch.h"
+#include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"
 #include "lib/size.h"
 #include "uapi/vfio.h"
 
-static struct sv_dev *device_of_req(const struct call *call)
+struct device_file {
+	struct file f;
+	/* immutable */
+	struct sv_dev *dev;
+	struct group *group;
+};
+
+static struct device_file *device_file(const struct file *f)
 {
-	return call->file->object;
+	return container_of(f, struct device_file, f);
+}
+
+static struct sv_dev *device_of(const struct call *call)
+{
+	return device_file(call->file)->dev;
 }
 
 static int64_t get_info(struct call *call)
@@ -29,7 +43,7 @@ static int64_t get_info(struct call *call)
 	if (r < 0)
 		return r;
 	info.flags = VFIO_DEVICE_FLAGS_PCI;
-	if (device_resettable(device_of_req(call)))
+	if (device_resettable(device_of(call)))
 		info.flags |= VFIO_DEVICE_FLAGS_RESET;
 	info.num_regions = VFIO_PCI_NUM_REGIONS;
 	info.num_irqs = IRQ_NUM;
@@ -71,7 +85,7 @@ static int64_t get_region_info(struct call *call)
 	int r = ioctl_copy_in(call, &info, sizeof(info));
 
 	if (r == 0)
-		r = device_region(device_of_req(call), info.index, &region);
+		r = device_region(device_of(call), info.index, &region);
 	if (r < 0)
 		return r;
 	info.offset = (uint64_t)info.index << VFIO_PCI_OFFSET_SHIFT;
@@ -91,7 +105,7 @@ static int64_t get_irq_info(struct call *call)
 	int r = ioctl_copy_in(call, &info, sizeof(info));
 
 	if (r == 0)
-		r = irq_get_info(device_of_req(call)->irq, info.index, &irq);
+		r = irq_get_info(device_of(call)->irq, info.index, &irq);
 	if (r < 0)
 		return r;
 	info.flags = irq.flags;
@@ -164,7 +178,7 @@ static int set_irqs_data(struct call *call, const struct vfio_irq_set *set,
 			return r;
 		ir.fds = fds;
 	}
-	return irq_set(device_of_req(call)->irq, &ir);
+	return irq_set(device_of(call)->irq, &ir);
 }
 
 static int64_t set_irqs(struct call *call)
@@ -174,7 +188,7 @@ static int64_t set_irqs(struct call *call)
 	int r = ioctl_copy_in(call, &set, head);
 
 	if (r == 0)
-		r = irq_check(device_of_req(call)->irq, set.flags, set.index,
+		r = irq_check(device_of(call)->irq, set.flags, set.index,
 			      set.start, set.count, set.argsz - head, &bytes);
 	if (r < 0)
 		return r;
@@ -190,7 +204,7 @@ static int64_t set_irqs(struct call *call)
 
 static int64_t reset(struct call *call)
 {
-	return device_reset(device_of_req(call));
+	return device_reset(device_of(call));
 }
 
 /* vfio_check_feature(): 1 = go on, else the answer */
@@ -222,7 +236,7 @@ static int low_power_entry(struct call *call, uint32_t flags, size_t room)
 {
 	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
 
-	return r == 1 ? device_low_power(device_of_req(call), true, -1) : r;
+	return r == 1 ? device_low_power(device_of(call), true, -1) : r;
 }
 
 static int low_power_wakeup(struct call *call, uint32_t flags, size_t room)
@@ -253,7 +267,7 @@ static int low_power_wakeup(struct call *call, uint32_t flags, size_t room)
 
 	if (own < 0)
 		return -errno;
-	r = device_low_power(device_of_req(call), true, own);
+	r = device_low_power(device_of(call), true, own);
 	if (r == 0)
 		(void)TAKE_FD(own);
 	return r;
@@ -263,7 +277,7 @@ static int low_power_exit(struct call *call, uint32_t flags, size_t room)
 {
 	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
 
-	return r == 1 ? device_low_power(device_of_req(call), false, -1) : r;
+	return r == 1 ? device_low_power(device_of(call), false, -1) : r;
 }
 
 static int64_t feature(struct call *call)
@@ -315,7 +329,7 @@ static const struct ioctl_row device_rows[] = {
 /* What was unplugged answers nothing, to those who still hold it either. */
 static int check_there(const struct call *call)
 {
-	const struct sv_dev *dev = device_of_req(call);
+	const struct sv_dev *dev = device_of(call);
 
 	return device_gone(dev) ? refuse(ENODEV, "%s was unplugged", dev->name)
 				: 0;
@@ -327,7 +341,7 @@ static int64_t device_ioctl(struct call *call)
 
 	if (r < 0)
 		return r;
-	device_wake(device_of_req(call));
+	device_wake(device_of(call));
 	return dispatch_ioctl(call, device_rows, ARRAY_SIZE(device_rows));
 }
 
@@ -336,7 +350,7 @@ static int64_t device_file_read(struct call *call, uint64_t pos, size_t count)
 	int64_t r = check_there(call);
 
 	if (r == 0)
-		r = device_read(device_of_req(call), pos, call->out, count);
+		r = device_read(device_of(call), pos, call->out, count);
 
 	call->n_out = r > 0 ? (size_t)r : 0;
 	return r;
@@ -349,8 +363,7 @@ static int64_t device_file_write(struct call *call, uint64_t pos)
 	int r = check_there(call);
 
 	return r < 0 ? r
-		     : device_write(device_of_req(call), pos, data, have,
-				    count);
+		     : device_write(device_of(call), pos, data, have, count);
 }
 
 static int64_t device_file_mmap(struct call *call)
@@ -367,8 +380,8 @@ static int64_t device_file_mmap(struct call *call)
 		return refuse(EPERM, "mmap: a device cannot be mapped "
 				     "executable");
 
-	r = device_mmap(device_of_req(call), call->file->serial, call->pid,
-			arg[0], arg[1],
+	r = device_mmap(device_of(call), call->file->serial, call->pid, arg[0],
+			arg[1],
 			(arg[3] & MAP_TYPE) == MAP_SHARED ||
 				(arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
 			&map.offset, &trap, &fd);
@@ -395,20 +408,44 @@ static void device_stat(struct file *f, struct sv_stat *st)
 
 static bool device_busy(struct file *f)
 {
-	return device_mapped(f->object, f->serial);
+	return device_mapped(device_file(f)->dev, f->serial);
 }
 
 static int device_release(struct file *f)
 {
-	return group_put_device(f->object2, f->object);
+	struct device_file *df = device_file(f);
+
+	return group_put_device(df->group, df->dev);
 }
 
 static struct group *device_group(const struct file *f)
 {
-	return f->object2;
+	return device_file(f)->group;
 }
 
-const struct file_ops device_ops = {
+static struct sv_dev *device_model(const struct file *f)
+{
+	return device_file(f)->dev;
+}
+
+/* A completion time-out: all ones, as far as the region goes. */
+static int64_t device_late(const struct file *f, uint64_t pos, uint64_t count)
+{
+	uint64_t off = pos & VFIO_PCI_OFFSET_MASK;
+	struct device_region region;
+
+	if (device_region(device_file(f)->dev,
+			  (uint32_t)(pos >> VFIO_PCI_OFFSET_SHIFT),
+			  &region) < 0 ||
+	    off >= region.size)
+		return -EIO;
+	if (count > region.size - off)
+		count = region.size - off;
+	return (int64_t)(count < SV_DATA_MAX ? count : SV_DATA_MAX);
+}
+
+static const struct file_ops device_ops = {
+	.size = sizeof(struct device_file),
 	.ioctl = device_ioctl,
 	.read = device_file_read,
 	.write = device_file_write,
@@ -417,11 +454,24 @@ const struct file_ops device_ops = {
 	.busy = device_busy,
 	.release = device_release,
 	.group = device_group,
+	.late = device_late,
+	.model = device_model,
 };
+
+struct sv_dev *device_file_dev(const struct file *f)
+{
+	return f->ops == &device_ops ? device_file(f)->dev : NULL;
+}
 
 int64_t device_file_open(struct call *call, struct sv_dev *dev,
 			 struct group *group)
 {
-	return server_open(call, &device_ops, dev, group,
-			   "anon_inode:[vfio-device]", true);
+	struct file *f = file_new(call->server, &device_ops, call->pid,
+				  "anon_inode:[vfio-device]");
+
+	if (!f)
+		return -ENOMEM;
+	device_file(f)->dev = dev;
+	device_file(f)->group = group;
+	return file_open(call, f, true);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "front/dispatch.h"
+#include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 #include "uapi/vfio.h"

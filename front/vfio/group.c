@@ -6,16 +6,29 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "core/machine/machine.h"
+#include "front/alive.h"
 #include "front/dispatch.h"
+#include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 #include "uapi/vfio.h"
 
 #define GROUP_MAJOR 511 /* dynamic in Linux; this is what it often gets */
 
-static struct group *group_of_req(const struct call *call)
+struct group_file {
+	struct file f;
+	struct group *group; /* immutable */
+};
+
+static struct group *group_of_file(const struct file *f)
 {
-	return call->file->object;
+	return container_of(f, struct group_file, f)->group;
+}
+
+static struct group *group_of(const struct call *call)
+{
+	return group_of_file(call->file);
 }
 
 static int64_t get_status(struct call *call)
@@ -26,7 +39,7 @@ static int64_t get_status(struct call *call)
 
 	if (r < 0)
 		return r;
-	r = group_get_status(group_of_req(call), &gs);
+	r = group_get_status(group_of(call), &gs);
 	if (r < 0)
 		return r;
 	/* always: no driver of the host's could have a member */
@@ -51,14 +64,13 @@ static int64_t set_container(struct call *call)
 	if (r < 0)
 		return r;
 
-	struct file *f = server_file(call->server, fd);
-	struct container *c =
-		f && f->ops == &container_ops ? container_file_get(f) : NULL;
+	struct file *f = file_behind(call->server, fd);
+	struct container *c = f ? container_file_get(f) : NULL;
 
 	/* Linux looks at the group first, then at what kind of file it is */
 	struct group_status gs;
 
-	r = group_get_status(group_of_req(call), &gs);
+	r = group_get_status(group_of(call), &gs);
 	if (gs.container_set)
 		r = refuse(EINVAL, "SET_CONTAINER: the group has a container");
 	else if (r == 0 && !c)
@@ -67,15 +79,15 @@ static int64_t set_container(struct call *call)
 			   "container",
 			   number);
 	else if (r == 0)
-		r = group_set_container(group_of_req(call), c);
+		r = group_set_container(group_of(call), c);
 	container_put(c);
-	server_put(f);
+	file_put(f);
 	return r;
 }
 
 static int64_t unset_container(struct call *call)
 {
-	return group_unset_container(group_of_req(call));
+	return group_unset_container(group_of(call));
 }
 
 static int64_t get_device_fd(struct call *call)
@@ -86,12 +98,12 @@ static int64_t get_device_fd(struct call *call)
 
 	if (r < 0)
 		return r;
-	r = group_get_device(group_of_req(call), name, &dev);
+	r = group_get_device(group_of(call), name, &dev);
 	if (r < 0)
 		return r;
-	r = (int)device_file_open(call, dev, group_of_req(call));
+	r = (int)device_file_open(call, dev, group_of(call));
 	if (r < 0)
-		group_put_device(group_of_req(call), dev);
+		group_put_device(group_of(call), dev);
 	return r;
 }
 
@@ -105,7 +117,7 @@ static const struct ioctl_row group_rows[] = {
 
 static int64_t group_ioctl(struct call *call)
 {
-	server_settle_group(call->server, group_of_req(call));
+	alive_settle_group(call->server, group_of(call));
 	return dispatch_ioctl(call, group_rows, ARRAY_SIZE(group_rows));
 }
 
@@ -118,44 +130,55 @@ void group_node_stat(unsigned int id, struct sv_stat *st)
 
 static void group_stat(struct file *f, struct sv_stat *st)
 {
-	const struct group *g = f->object;
-
-	group_node_stat(g->id, st);
+	group_node_stat(group_of_file(f)->id, st);
 }
 
 static int group_release(struct file *f)
 {
-	group_close(f->object);
+	group_close(group_of_file(f));
 	return 0;
 }
 
-static struct group *group_of_file(const struct file *f)
-{
-	return f->object;
-}
-
-const struct file_ops group_ops = {
+static const struct file_ops group_ops = {
+	.size = sizeof(struct group_file),
 	.ioctl = group_ioctl,
 	.stat = group_stat,
 	.release = group_release,
 	.group = group_of_file,
 };
 
+struct group *group_file_group(const struct file *f)
+{
+	return f->ops == &group_ops ? group_of_file(f) : NULL;
+}
+
+static int group_file_make(struct call *call, struct group *g, bool cloexec)
+{
+	char what[32];
+
+	snprintf(what, sizeof(what), "/dev/vfio/%u", g->id);
+
+	struct file *f = file_new(call->server, &group_ops, call->pid, what);
+
+	if (!f)
+		return -ENOMEM;
+	container_of(f, struct group_file, f)->group = g;
+	return file_open(call, f, cloexec);
+}
+
 int64_t group_file_open(struct call *call, unsigned int id, bool cloexec)
 {
 	struct group *g = machine_group(call->conf->machine, id);
-	char what[32];
 
 	if (!g)
 		return refuse(ENOENT, "there is no group %u", id);
-	server_settle_group(call->server, g);
+	alive_settle_group(call->server, g);
 
 	int r = group_open(g);
 
 	if (r < 0)
 		return r;
-	snprintf(what, sizeof(what), "/dev/vfio/%u", id);
-	r = server_open(call, &group_ops, g, NULL, what, cloexec);
+	r = group_file_make(call, g, cloexec);
 	if (r < 0)
 		group_close(g);
 	return r;

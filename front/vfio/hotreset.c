@@ -5,13 +5,14 @@
 
 #include "core/vfio/hotreset.h"
 #include "front/dispatch.h"
+#include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
 #include "uapi/vfio.h"
 
 int64_t get_hot_reset_info(struct call *call)
 {
-	struct sv_dev *dev = call->file->object;
+	struct sv_dev *dev = device_file_dev(call->file);
 	struct vfio_pci_hot_reset_info info;
 	struct hotreset_entry entries[DEV_SET_MAX];
 	struct vfio_pci_dependent_device devices[DEV_SET_MAX];
@@ -58,13 +59,13 @@ static int group_file_get(struct call *call, int32_t number,
 	if (r < 0)
 		return r;
 
-	struct file *f = server_file(call->server, fd);
+	struct file *f = file_behind(call->server, fd);
 
-	if (f && f->ops == &group_ops) {
+	if (f && group_file_group(f)) {
 		*ret_file = f;
 		return 0;
 	}
-	server_put(f);
+	file_put(f);
 	return refuse(EINVAL, "descriptor %d is no group", number);
 }
 
@@ -93,19 +94,19 @@ static int reset_with_groups(struct call *call, const int32_t *numbers,
 		r = group_file_get(call, numbers[n], &files[n]);
 		if (r < 0)
 			break;
-		groups[n] = files[n]->object;
+		groups[n] = group_file_group(files[n]);
 		n++;
 	}
 	if (r == 0)
-		r = hotreset(call->file->object, groups, n);
+		r = hotreset(device_file_dev(call->file), groups, n);
 	while (n-- > 0)
-		server_put(files[n]);
+		file_put(files[n]);
 	return r;
 }
 
 int64_t pci_hot_reset(struct call *call)
 {
-	struct sv_dev *dev = call->file->object;
+	struct sv_dev *dev = device_file_dev(call->file);
 	struct hotreset_entry entries[DEV_SET_MAX];
 	int32_t numbers[DEV_SET_MAX];
 	struct vfio_pci_hot_reset hot;

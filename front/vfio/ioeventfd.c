@@ -4,6 +4,7 @@
 
 #include "core/pci/device.h"
 #include "front/dispatch.h"
+#include "front/vfio/vfio.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"
 #include "uapi/vfio.h"
@@ -43,7 +44,7 @@ static int add(struct call *call, struct sv_dev *dev,
 
 int64_t ioeventfd(struct call *call)
 {
-	struct sv_dev *dev = call->file->object;
+	struct sv_dev *dev = device_file_dev(call->file);
 	struct vfio_device_ioeventfd arg = {0};
 	int r = ioctl_copy_in(call, &arg,
 			      offsetof(struct vfio_device_ioeventfd, reserved));

@@ -10,6 +10,7 @@
 #include "client.h"
 #include "core/machine/machine.h"
 #include "front/ipc/server.h"
+#include "front/journal.h"
 #include "front/sysfs/tree.h"
 #include "rig.h"
 
