@@ -9,6 +9,7 @@ A mutant whose text is not in the source any more is an error: it goes along.
 CC is the compiler, with its arguments; SOFTVFIO_SCHEDULES how many to try at
 most.
 """
+import glob
 import os
 import re
 import shlex
@@ -239,9 +240,10 @@ def build(source, build_root, folder, path, changes):
         cc + ["-o", program, mutant, lock] +
         sorted(os.path.join(tests, o) for o in os.listdir(tests)
                if o.endswith(".o")) +
-        [os.path.join(build_root, "front/libfront-sched.a"),
-         os.path.join(build_root, "core/libcore-sched.a"),
-         os.path.join(build_root, "lib/liblib-sched.a"), "-ljansson", "-lpthread"],
+        ["-Wl,--start-group"] +
+        sorted(glob.glob(os.path.join(build_root, "**/lib*-sched.a"),
+                         recursive=True)) +
+        ["-Wl,--end-group", "-ljansson", "-lpthread"],
         check=True)
     return program
 
