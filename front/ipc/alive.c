@@ -28,6 +28,7 @@
 #include <sys/epoll.h>
 
 #include "front/alive.h"
+#include "front/ipc/dispatch.h"
 #include "front/ipc/server_impl.h"
 #include "lib/sched.h"
 

@@ -17,6 +17,7 @@
 
 #include "front/file.h"
 #include "front/ipc/discard.h"
+#include "front/ipc/dispatch.h"
 #include "front/ipc/server_impl.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"

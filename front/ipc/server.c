@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "front/ipc/discard.h"
-#include "front/dispatch.h"
+#include "front/ipc/dispatch.h"
 #include "front/ipc/server_impl.h"
 #include "front/ipc/stuck.h"
 #include "lib/cleanup.h"

@@ -146,13 +146,6 @@ bool server_owns(struct server *s, int fd);
  */
 void alive_make_room(struct server *s);
 
-/* Connections to the door, and those files that stand for one. */
-extern const struct file_ops door_ops;
-extern const struct file_ops side_door_ops;
-
-/** file_is_door() - It takes requests on no file, and is no VFIO file */
-bool file_is_door(const struct file *f);
-
 /**
  * server_release_all() - Nobody serves any more: every file is as good as closed
  *

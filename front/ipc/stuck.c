@@ -7,7 +7,6 @@
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
-#include "front/dispatch.h"
 #include "front/ipc/server_impl.h"
 #include "front/ipc/stuck.h"
 #include "lib/sched.h"

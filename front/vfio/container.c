@@ -14,7 +14,7 @@
 #include "front/vfio/account.h"
 #include "core/machine/machine.h"
 #include "front/alive.h"
-#include "front/dispatch.h"
+#include "front/ioctl.h"
 #include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
@@ -389,7 +389,7 @@ static int64_t iommu_unmap_dma(struct call *call, struct ioas *ioas,
 static int64_t iommu_ioctl(struct call *call, struct ioas *ioas,
 			   enum iommu_type type)
 {
-	switch ((unsigned int)call->arg[0]) {
+	switch (ioctl_cmd(call)) {
 	case VFIO_IOMMU_GET_INFO:
 		call->name = "VFIO_IOMMU_GET_INFO";
 		return iommu_get_info(call, ioas);
@@ -404,7 +404,7 @@ static int64_t iommu_ioctl(struct call *call, struct ioas *ioas,
 		return dirty_pages(call, ioas, type);
 	default:
 		return refuse(ENOTTY, "type1 has no ioctl %#x",
-			      (unsigned int)call->arg[0]);
+			      ioctl_cmd(call));
 	}
 }
 
@@ -416,20 +416,20 @@ static const struct ioctl_row container_rows[] = {
 
 static int64_t container_ioctl(struct call *call)
 {
-	unsigned int cmd = (unsigned int)call->arg[0];
+	const struct ioctl_row *row =
+		ioctl_find(call, container_rows, ARRAY_SIZE(container_rows));
 	enum iommu_type type;
 
 	/* whether there is an IOMMU depends on which groups are attached */
 	alive_settle_container(call->server, container_of_call(call));
-	for (size_t i = 0; i < ARRAY_SIZE(container_rows); i++)
-		if (container_rows[i].cmd == cmd)
-			return dispatch_ioctl(call, container_rows,
-					      ARRAY_SIZE(container_rows));
+	if (row)
+		return ioctl_run(call, row);
 
 	struct ioas *ioas = container_ioas(container_of_call(call), &type);
 
 	if (!ioas)
-		return refuse(EINVAL, "ioctl %#x before SET_IOMMU", cmd);
+		return refuse(EINVAL, "ioctl %#x before SET_IOMMU",
+			      ioctl_cmd(call));
 
 	int64_t r = iommu_ioctl(call, ioas, type);
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "core/vfio/group.h"
-#include "front/dispatch.h"
+#include "front/ioctl.h"
 #include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/evfd.h"
@@ -342,7 +342,8 @@ static int64_t device_ioctl(struct call *call)
 	if (r < 0)
 		return r;
 	device_wake(device_of(call));
-	return dispatch_ioctl(call, device_rows, ARRAY_SIZE(device_rows));
+	return ioctl_run(
+		call, ioctl_find(call, device_rows, ARRAY_SIZE(device_rows)));
 }
 
 static int64_t device_file_read(struct call *call, uint64_t pos, size_t count)

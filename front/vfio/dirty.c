@@ -11,7 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "front/dispatch.h"
+#include "front/ioctl.h"
 #include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"

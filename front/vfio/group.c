@@ -8,7 +8,7 @@
 
 #include "core/machine/machine.h"
 #include "front/alive.h"
-#include "front/dispatch.h"
+#include "front/ioctl.h"
 #include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
@@ -118,7 +118,8 @@ static const struct ioctl_row group_rows[] = {
 static int64_t group_ioctl(struct call *call)
 {
 	alive_settle_group(call->server, group_of(call));
-	return dispatch_ioctl(call, group_rows, ARRAY_SIZE(group_rows));
+	return ioctl_run(call,
+			 ioctl_find(call, group_rows, ARRAY_SIZE(group_rows)));
 }
 
 void group_node_stat(unsigned int id, struct sv_stat *st)

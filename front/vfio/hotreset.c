@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "core/vfio/hotreset.h"
-#include "front/dispatch.h"
+#include "front/ioctl.h"
 #include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"

@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "core/pci/device.h"
-#include "front/dispatch.h"
+#include "front/ioctl.h"
 #include "front/vfio/vfio.h"
 #include "lib/evfd.h"
 #include "lib/refuse.h"
