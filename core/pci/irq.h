@@ -92,9 +92,8 @@ struct irq_info {
  * @bools: @count bytes with DATA_BOOL, else NULL
  * @pid:   whose share of SHARE_EVENTFDS it takes, unless somebody else's has been
  *	   taken for this function
- * @fds:   @count descriptors with DATA_EVENTFD, else NULL: an eventfd of our
- *	   own copy, -1 for "none", or IRQ_FD_BAD / IRQ_FD_NOT_EVENTFD for what
- *	   the program passed in error. Borrowed: irq_set() dups what it keeps.
+ * @fds:   @count descriptors with DATA_EVENTFD, else NULL: eventfds, or what
+ *	   enum irq_fd says. Borrowed: irq_set() dups what it keeps.
  */
 struct irq_request {
 	uint32_t flags;
@@ -106,9 +105,19 @@ struct irq_request {
 	const int *fds;
 };
 
-#define IRQ_FD_BAD	   (-9)	 /* no such descriptor: EBADF */
-#define IRQ_FD_NOT_EVENTFD (-22) /* some other kind of file: EINVAL */
-#define IRQ_FD_NEGATIVE	   (-2)	 /* a negative number other than -1 */
+/**
+ * enum irq_fd - What stands in irq_request.fds in place of an eventfd
+ *
+ * A descriptor that is none is refused when its vector's turn comes, by irq_set():
+ * before that Linux looks at other things, and vectors in front of it are set.
+ * So whoever has the program's numbers says what each is, and refuses nothing.
+ */
+enum irq_fd {
+	IRQ_FD_NONE = -1,     /* -1: take away what is there */
+	IRQ_FD_NEGATIVE = -2, /* another negative number: the same, or EINVAL */
+	IRQ_FD_BAD = -3,      /* no such descriptor: EBADF */
+	IRQ_FD_NOT_EVENTFD = -4, /* some other kind of file: EINVAL */
+};
 
 struct irq; /* interrupts of one function */
 

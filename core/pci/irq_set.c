@@ -34,7 +34,7 @@ bool irq_is_asked_for(const struct irq_request *req, uint32_t i)
 
 bool irq_fd_is_none(int given)
 {
-	return given == NO_FD || given == IRQ_FD_NEGATIVE;
+	return given == IRQ_FD_NONE || given == IRQ_FD_NEGATIVE;
 }
 
 int irq_copy_fd(struct irq *irq, const struct irq_request *req, uint32_t i,

@@ -113,28 +113,25 @@ static int64_t get_irq_info(struct call *call)
 	return call_copy_out(call, ioctl_arg(call), &info, sizeof(info));
 }
 
-/* What irq_set() is to make of a descriptor number the program passed. */
+/* A descriptor number of the program's as irq_set() takes it: enum irq_fd. */
 static int irq_fd(struct call *call, int32_t number, int *ret_fd)
 {
 	char unused[REFUSAL_MAX];
-	int fd;
 
 	if (number < 0) {
-		*ret_fd = number == -1 ? -1 : IRQ_FD_NEGATIVE;
+		*ret_fd = number == -1 ? IRQ_FD_NONE : IRQ_FD_NEGATIVE;
 		return 0;
 	}
 
-	int r = call_fd(call, number, &fd);
+	int r = call_fd(call, number, ret_fd);
 
-	if (r == -ERESTART)
-		return r;
 	if (r == -EBADF) {
 		refusal_take(unused);
 		*ret_fd = IRQ_FD_BAD;
 		return 0;
 	}
-	if (r == 0)
-		*ret_fd = evfd_check(fd) < 0 ? IRQ_FD_NOT_EVENTFD : fd;
+	if (r == 0 && evfd_check(*ret_fd) < 0)
+		*ret_fd = IRQ_FD_NOT_EVENTFD;
 	return r;
 }
 
