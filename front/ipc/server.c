@@ -201,7 +201,7 @@ static int file_receive(struct server *s, struct request *req, struct file *f)
 static void note_refusal(struct server *s, pid_t pid, const char *call,
 			 int64_t result)
 {
-	char reason[REFUSAL_MAX] = "";
+	char reason[REFUSAL_MAX]; /* set if there is an err */
 	int err = refusal_take(reason);
 
 	if (result >= 0 || result == -ERESTART)
