@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/dma/mem.h"
 #include "front/ipc/request.h"
@@ -155,6 +156,13 @@ static int req_vma_fd(const struct call *call, const struct sv_vma *vma)
 	return req->fds[vma->index];
 }
 
+/* It is what it should be, so that closing it waits for nobody. */
+static void close_mem_fd(struct request *req)
+{
+	close(req->fds[--req->n_fds]);
+	req->hdr.flags &= ~SV_REQ_MEM_FD;
+}
+
 static int req_mm(struct call *call, struct mem **ret_mem)
 {
 	struct request *req = req_of(call);
@@ -172,6 +180,8 @@ static int req_mm(struct call *call, struct mem **ret_mem)
 
 	int r = mem_mm(req->call.pid, &id, fd, ret_mem);
 
+	if (r == 0 && fd >= 0)
+		close_mem_fd(req);
 	return r == -ENOENT ? req_need(req, SV_NEED_MM, 0, 0) : r;
 }
 
