@@ -53,6 +53,7 @@ enum lock_rank {
 	RANK_GROUP = 30,     /* one IOMMU group */
 	RANK_DEV_SET = 40,   /* devices that are reset together */
 	RANK_CONTAINER = 50, /* one container */
+	RANK_TYPE1 = 52,     /* the type1 IOMMU of one container */
 	RANK_RESET = 55,     /* a function is being reset */
 	RANK_MODEL = 60,     /* a device model's own state */
 	RANK_ACCESS = 65,    /* one trapped access, while it is in the model */
@@ -60,7 +61,8 @@ enum lock_rank {
 	RANK_IGATE = 70,     /* interrupt setup of one device */
 	RANK_MEMORY = 80,    /* memory_lock: may BARs be touched */
 	RANK_BAR = 90,	     /* one BAR's mappings */
-	RANK_IOAS = 100,     /* one IOVA table */
+	RANK_IOPT = 100,     /* one IOVA table */
+	RANK_PAGES = 105,    /* memory of a mapping being looked up */
 	RANK_MM = 110,	     /* one address space and its copy queue */
 	RANK_IRQ = 120,	     /* vector state, taken to raise an interrupt */
 	RANK_CONFIG = 130,   /* bytes of configuration space */

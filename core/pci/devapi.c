@@ -110,7 +110,7 @@ static bool dma_allowed(struct sv_dev *dev, bool write, uint64_t iova,
 {
 	if (device_gone(dev))
 		return false;
-	if (dev->ioas && config_bus_master(dev->config))
+	if (dev->iopt && config_bus_master(dev->config))
 		return true;
 	count(&dev->stats.dma_not_master, 1);
 	dma_report_at(dev, write, iova, len,
@@ -127,7 +127,7 @@ int sv_dma_read(struct sv_dev *dev, uint64_t iova, void *buf, size_t len)
 	count(&dev->stats.dma_reads, 1);
 	count(&dev->stats.dma_bytes, len);
 
-	int r = ioas_read(dev->ioas, &dev->dma, iova, buf, len);
+	int r = dma_read(dev->iopt, &dev->dma, iova, buf, len);
 
 	return r < 0 ? dma_abort(dev, false, iova, len, r) : 0;
 }
@@ -141,7 +141,7 @@ int sv_dma_write(struct sv_dev *dev, uint64_t iova, const void *buf, size_t len)
 	count(&dev->stats.dma_writes, 1);
 	count(&dev->stats.dma_bytes, len);
 
-	int r = ioas_write(dev->ioas, &dev->dma, iova, buf, len);
+	int r = dma_write(dev->iopt, &dev->dma, iova, buf, len);
 
 	return r < 0 ? dma_abort(dev, true, iova, len, r) : 0;
 }
@@ -176,7 +176,7 @@ int sv_dma_many(struct sv_dev *dev, const struct sv_dma *list, size_t n,
 	if (!dma_allowed(dev, list->write, list->iova, list->len))
 		return -EIO;
 
-	int r = ioas_many(dev->ioas, &dev->dma, list, n, &done);
+	int r = dma_many(dev->iopt, &dev->dma, list, n, &done);
 
 	dma_count(dev, list, r < 0 ? done + 1 : n);
 	if (r == 0)
@@ -195,7 +195,7 @@ int sv_dma_map(struct sv_dev *dev, const struct sv_dma *list, size_t n,
 	if (!dma_allowed(dev, list->write, list->iova, list->len))
 		return -EIO;
 
-	int r = ioas_hold(dev->ioas, list, n, iov, max, hold);
+	int r = dma_hold(dev->iopt, list, n, iov, max, hold);
 
 	if (r != 0)
 		dma_count(dev, list, n);
@@ -210,7 +210,7 @@ void sv_dma_unmap(struct sv_dev *dev, struct sv_dma_hold *hold, bool gone)
 		dma_report(dev, "DMA of a whole transfer: the program's file "
 				"has become shorter");
 	}
-	ioas_release(dev->ioas, hold);
+	dma_release(dev->iopt, hold);
 }
 
 void sv_count(struct sv_dev *dev, unsigned int counter, uint64_t n)

@@ -3,7 +3,7 @@
  * DOC: Theory of operation
  *
  * A function is made once and lives as long as the daemon. Between first open
- * and last close it has an ioas and a running device thread; outside it has
+ * and last close it has an iopt and a running device thread; outside it has
  * neither, bus mastering is off and nothing of a program is referenced.
  *
  * Reset (first open, ioctl, FLR, last close) goes: tell DMA in flight to give
@@ -25,6 +25,8 @@
 #include "lib/proto.h"
 #include "lib/refuse.h"
 #include "lib/sched.h"
+
+#define MEM32_END 0xfee00000ull /* of bus addresses: interrupts begin there */
 
 static void host_msi(void *opaque, unsigned int vectors)
 {
@@ -388,7 +390,7 @@ static int device_place_bars(struct sv_dev *dev, struct bus_space *space)
 	if (dev->shape.rom_size)
 		dev->bar_base[REGION_ROM] =
 			take_space(&space->mem32, dev->shape.rom_size);
-	if (space->mem32 > IOAS_MSI_FIRST || space->io > 0x10000)
+	if (space->mem32 > MEM32_END || space->io > 0x10000)
 		return -ENOSPC;
 	return 0;
 }
@@ -560,15 +562,15 @@ struct sv_dev *device_free(struct sv_dev *dev)
 	return NULL;
 }
 
-static int device_take_ioas(struct sv_dev *dev, struct ioas *ioas)
+static int device_take_iopt(struct sv_dev *dev, struct iopt *iopt)
 {
 	if (!model_lock(dev))
 		return -ETIMEDOUT;
-	struct ioas *old = dev->ioas;
+	struct iopt *old = dev->iopt;
 
-	dev->ioas = ioas;
+	dev->iopt = iopt;
 	mutex_unlock(&dev->model);
-	ioas_put(old);
+	iopt_put(old);
 	return 0;
 }
 
@@ -588,21 +590,21 @@ static int device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 
 	device_allow_dma(dev);
 	if (r == 0)
-		r = device_take_ioas(dev, NULL);
+		r = device_take_iopt(dev, NULL);
 	return r < 0 ? stuck(dev, EBUSY, "close") : 0;
 }
 
-static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
+static int device_first_open(struct sv_dev *dev, struct iopt *iopt)
 	REQUIRES(&dev->set->lock)
 {
 	/* one that was stuck when it was opened the last time */
 	if (device_stuck(dev) || device_last_close(dev) < 0)
 		return stuck(dev, EIO, "open");
 	config_open(dev->config);
-	int r = device_take_ioas(dev, ioas);
+	int r = device_take_iopt(dev, iopt);
 
 	if (r == 0) {
-		ioas_get(ioas);
+		iopt_get(iopt);
 		r = devthread_start(dev->thread, dev->ops->name);
 	}
 	if (r == 0)
@@ -614,13 +616,13 @@ static int device_first_open(struct sv_dev *dev, struct ioas *ioas)
 	return r;
 }
 
-int device_open(struct sv_dev *dev, struct ioas *ioas)
+int device_open(struct sv_dev *dev, struct iopt *iopt)
 {
 	int r = 0;
 
 	mutex_lock(&dev->set->lock);
 	if (dev->open_count == 0)
-		r = device_first_open(dev, ioas);
+		r = device_first_open(dev, iopt);
 	if (r == 0)
 		dev->open_count++;
 	mutex_unlock(&dev->set->lock);

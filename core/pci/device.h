@@ -22,7 +22,7 @@
 #include "core/pci/busy.h"
 #include "core/pci/config.h"
 #include "core/pci/devthread.h"
-#include "core/dma/ioas.h"
+#include "core/dma/dma.h"
 #include "core/pci/ioeventfd.h"
 #include "core/pci/irq.h"
 #include "core/common/watch.h"
@@ -174,7 +174,7 @@ struct sv_dev {
 	bool remove;		/* set->lock: LEAVING becomes ABSENT */
 	_Atomic bool low_power; /* LOW_POWER_ENTRY is in force */
 	int wakeup_fd;		/* model lock; -1 = none */
-	struct ioas *ioas;	/* model lock; while open, one reference */
+	struct iopt *iopt;	/* model lock; while open, one reference */
 	struct dma_ctx dma;
 	struct ioeventfds ioeventfds;
 	struct device_stats stats;
@@ -198,12 +198,12 @@ struct sv_dev *device_free(struct sv_dev *dev);
 
 /**
  * device_open() - One more user; the first one resets the function
- * @ioas: where DMA goes while it is open; one reference is taken by the first
+ * @iopt: where DMA goes while it is open; one reference is taken by the first
  *
  * Context: takes set->lock and what is inside.
  * Return: 0; -EAGAIN no thread could be started; -EIO its model is stuck.
  */
-int device_open(struct sv_dev *dev, struct ioas *ioas);
+int device_open(struct sv_dev *dev, struct iopt *iopt);
 
 /**
  * device_close() - One user less; with the last one DMA stops, interrupts go,

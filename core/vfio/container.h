@@ -15,17 +15,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "core/dma/ioas.h"
+#include "core/vfio/type1.h"
 #include "lib/lock.h"
-
-enum iommu_type { IOMMU_NONE, IOMMU_TYPE1, IOMMU_TYPE1V2 };
 
 struct container {
 	_Atomic unsigned int refs;
-	pid_t pid;	   /* immutable */
-	struct mutex lock; /* everything below */
-	enum iommu_type type GUARDED_BY(&lock);
-	struct ioas *ioas GUARDED_BY(&lock);
+	pid_t pid;			       /* immutable */
+	struct mutex lock;		       /* everything below */
+	struct type1 *type1 GUARDED_BY(&lock); /* NULL before SET_IOMMU */
 	unsigned int n_groups GUARDED_BY(&lock);
 };
 
@@ -42,7 +39,7 @@ int container_new(pid_t pid, struct container **ret_container);
  * container_get() - One more reference
  * container_put() - One less. NULL is fine
  *
- * Context: lock-free, but for the last put: ioas_put().
+ * Context: lock-free, but for the last put: type1_put().
  */
 struct container *container_get(struct container *c);
 struct container *container_put(struct container *c);
@@ -51,8 +48,8 @@ struct container *container_put(struct container *c);
  * container_set_iommu() - VFIO_SET_IOMMU
  * @type: as the program passed it
  *
- * Return: 0; -EINVAL no group is attached, a type is set already, or @type is
- * an extension that is none; -ENODEV unknown type; -ENOMEM.
+ * Return: 0; -EINVAL no group is attached, or a type is set already; as
+ * type1_new().
  */
 int container_set_iommu(struct container *c, uint64_t type);
 
@@ -79,10 +76,10 @@ struct container_leaks {
 void container_get_leaks(struct container_leaks *ret_leaks);
 
 /**
- * container_ioas() - The IOVA table and its type
+ * container_type1() - Its IOMMU
  *
  * Return: a new reference, or NULL before SET_IOMMU.
  */
-struct ioas *container_ioas(struct container *c, enum iommu_type *ret_type);
+struct type1 *container_type1(struct container *c);
 
 #endif

@@ -206,7 +206,6 @@ static struct sv_dev *group_find_locked(struct group *g, const char *name)
 static int group_get_device_locked(struct group *g, const char *name,
 				   struct sv_dev **ret_dev) REQUIRES(&g->lock)
 {
-	enum iommu_type type;
 	struct sv_dev *dev = group_find_locked(g, name);
 
 	if (!dev)
@@ -225,15 +224,15 @@ static int group_get_device_locked(struct group *g, const char *name,
 			      "container; SET_CONTAINER comes first",
 			      g->id);
 
-	struct ioas *ioas = container_ioas(g->container, &type);
+	struct type1 *type1 = container_type1(g->container);
 
-	if (!ioas)
+	if (!type1)
 		return refuse(EINVAL,
 			      "GET_DEVICE_FD: the container of group "
 			      "%u has no IOMMU; SET_IOMMU comes first",
 			      g->id);
-	r = device_open(dev, ioas);
-	ioas_put(ioas);
+	r = device_open(dev, type1_iopt(type1));
+	type1_put(type1);
 	if (r < 0)
 		return r;
 	g->users++;

@@ -134,19 +134,17 @@ static json_t *ls_device(const struct machine_dev *md)
 
 static json_t *ls_container(const struct file *f, struct container *c)
 {
-	static const char *const types[] = {"none", "type1", "type1v2"};
-	enum iommu_type type;
-	struct ioas *ioas = container_ioas(c, &type);
+	struct type1 *t = container_type1(c);
 	char name[PROC_NAME_MAX];
 
 	proc_name(f->pid, name);
-	json_t *j = json_pack(
-		"{s:i, s:o, s:s, s:i, s:I}", "pid", (int)f->pid, "program",
-		json_text(name), "type", types[type], "mappings",
-		ioas ? (int)(IOAS_DMA_ENTRY_LIMIT - ioas_avail(ioas)) : 0,
-		"bytes", (json_int_t)(ioas ? ioas_mapped(ioas) : 0));
+	json_t *j = json_pack("{s:i, s:o, s:s, s:i, s:I}", "pid", (int)f->pid,
+			      "program", json_text(name), "type",
+			      t ? type1_name(t) : "none", "mappings",
+			      t ? (int)type1_mappings(t) : 0, "bytes",
+			      (json_int_t)(t ? type1_mapped(t) : 0));
 
-	ioas_put(ioas);
+	type1_put(t);
 	return j;
 }
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-#include "core/dma/ioas.h"
+#include "core/vfio/type1.h"
 #include "front/vfio/account.h"
 #include "front/call.h"
 #include "lib/refuse.h"
@@ -30,7 +30,7 @@ static bool may_lock_all(pid_t pid)
 	return caps >> CAP_IPC_LOCK & 1;
 }
 
-int account_check(struct call *call, struct ioas *ioas, uint64_t size)
+int account_check(struct call *call, struct type1 *type1, uint64_t size)
 {
 	struct rlimit limit;
 
@@ -38,7 +38,7 @@ int account_check(struct call *call, struct ioas *ioas, uint64_t size)
 	    prlimit(call->pid, RLIMIT_MEMLOCK, NULL, &limit) < 0)
 		return 0;
 
-	uint64_t locked = ioas_pinned(ioas);
+	uint64_t locked = type1_pinned(type1);
 
 	if (size <= limit.rlim_cur && locked <= limit.rlim_cur - size)
 		return 0;

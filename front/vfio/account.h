@@ -12,16 +12,16 @@
 
 #include <stdint.h>
 
-struct ioas;
+struct type1;
 struct call;
 
 /**
  * account_check() - May the program lock @size bytes more; none it always may
  *
- * Context: takes the lock of @ioas for reading; reads /proc.
+ * Context: takes the lock of the table for reading; reads /proc.
  * Return: 0; -ENOMEM beyond the caller's RLIMIT_MEMLOCK, enforcement is on and
  * the caller lacks CAP_IPC_LOCK.
  */
-int account_check(struct call *call, struct ioas *ioas, uint64_t size);
+int account_check(struct call *call, struct type1 *type1, uint64_t size);
 
 #endif

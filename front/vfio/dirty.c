@@ -8,7 +8,6 @@
  * as nobody has changed it.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 
 #include "front/ioctl.h"
@@ -17,44 +16,25 @@
 #include "lib/refuse.h"
 #include "uapi/vfio.h"
 
-#define USER_END   0x7ffffffff000ull /* of a program's address space */
-#define WORD_BYTES 8u
-#define WORD_BITS  (WORD_BYTES * CHAR_BIT)
-
 typedef unsigned long long ull;
 
 static int check_bitmap(const struct vfio_bitmap *b, uint64_t size)
 {
-	if (b->size > USER_END || b->data > USER_END - b->size)
-		return refuse(EINVAL,
-			      "dirty bitmap: %llu bytes at %#llx are not a "
-			      "program's",
-			      (ull)b->size, (ull)b->data);
-	if (b->pgsize != IOAS_PAGE)
-		return refuse(EINVAL,
-			      "dirty bitmap: a page of %llu bytes; it must be "
-			      "%u, the smallest the IOMMU has",
-			      (ull)b->pgsize, IOAS_PAGE);
+	const struct type1_bitmap bitmap = {
+		.pgsize = b->pgsize,
+		.size = b->size,
+		.data = (uintptr_t)b->data,
+	};
 
-	uint64_t pages = size / IOAS_PAGE;
-	uint64_t words = pages / WORD_BITS + (pages % WORD_BITS != 0);
-
-	if (!pages || b->size > DIRTY_BITMAP_MAX ||
-	    b->size < words * WORD_BYTES)
-		return refuse(EINVAL,
-			      "dirty bitmap: %llu bytes for %llu pages; it "
-			      "takes %llu, and at most %llu are allowed",
-			      (ull)b->size, (ull)pages,
-			      (ull)(words * WORD_BYTES), (ull)DIRTY_BITMAP_MAX);
-	return 0;
+	return type1_check_bitmap(&bitmap, size);
 }
 
 static int ask_for(struct call *call, uint64_t mark, uint64_t bitmap,
 		   uint64_t base, const struct iova_range *ranges, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		uint64_t first = (ranges[i].first - base) / IOAS_PAGE;
-		uint64_t last = (ranges[i].last - base) / IOAS_PAGE;
+		uint64_t first = (ranges[i].first - base) / TYPE1_PAGE;
+		uint64_t last = (ranges[i].last - base) / TYPE1_PAGE;
 
 		if (call_set_bits(call, mark, bitmap, first,
 				  last - first + 1) != -ERESTART)
@@ -63,9 +43,9 @@ static int ask_for(struct call *call, uint64_t mark, uint64_t bitmap,
 	return -ERESTART;
 }
 
-static int set_bits(struct call *call, struct ioas *ioas,
+static int set_bits(struct call *call, struct type1 *type1,
 		    const struct vfio_iommu_type1_dirty_bitmap_get *get,
-		    struct ioas_dirty *d)
+		    struct type1_dirty *d)
 {
 	_cleanup_(freep) struct iova_range *ranges =
 		malloc(SV_NEEDS_MAX * sizeof(ranges[0]));
@@ -74,10 +54,10 @@ static int set_bits(struct call *call, struct ioas *ioas,
 
 	if (!ranges)
 		return -ENOMEM;
-	*d = (struct ioas_dirty){written.mark, written.done};
+	*d = (struct type1_dirty){get->iova, get->size, written.mark,
+				  written.done};
 
-	int r = ioas_dirty(ioas, get->iova, get->size, d, ranges, SV_NEEDS_MAX,
-			   &n);
+	int r = type1_dirty(type1, d, ranges, SV_NEEDS_MAX, &n);
 
 	if (r < 0 || !n)
 		return r;
@@ -89,11 +69,12 @@ static int set_bits(struct call *call, struct ioas *ioas,
 		       n);
 }
 
-static int64_t get_bitmap(struct call *call, struct ioas *ioas, uint32_t argsz)
+static int64_t get_bitmap(struct call *call, struct type1 *type1,
+			  uint32_t argsz)
 {
 	const size_t head = sizeof(struct vfio_iommu_type1_dirty_bitmap);
 	struct vfio_iommu_type1_dirty_bitmap_get get;
-	struct ioas_dirty d;
+	struct type1_dirty d;
 
 	if (argsz < head + sizeof(get))
 		return refuse(EINVAL,
@@ -111,29 +92,26 @@ static int64_t get_bitmap(struct call *call, struct ioas *ioas, uint32_t argsz)
 			      "around 2^64",
 			      (ull)get.iova, (ull)get.size);
 	r = check_bitmap(&get.bitmap, get.size);
-	return r < 0 ? r : set_bits(call, ioas, &get, &d);
+	return r < 0 ? r : set_bits(call, type1, &get, &d);
 }
 
-int64_t dirty_pages(struct call *call, struct ioas *ioas, enum iommu_type type)
+int64_t dirty_pages(struct call *call, struct type1 *type1)
 {
 	struct vfio_iommu_type1_dirty_bitmap dirty;
+	int r = type1_check_dirty_pages(type1);
 
-	if (type == IOMMU_TYPE1)
-		return refuse(EACCES, "DIRTY_PAGES: not of the first version "
-				      "of type1; SET_IOMMU 3 is the second");
-
-	int r = ioctl_copy_in(call, &dirty, sizeof(dirty));
-
+	if (r == 0)
+		r = ioctl_copy_in(call, &dirty, sizeof(dirty));
 	if (r < 0)
 		return r;
 	switch (dirty.flags) {
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
-		ioas_track(ioas,
-			   dirty.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
+		type1_track(type1,
+			    dirty.flags == VFIO_IOMMU_DIRTY_PAGES_FLAG_START);
 		return 0;
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
-		return get_bitmap(call, ioas, dirty.argsz);
+		return get_bitmap(call, type1, dirty.argsz);
 	default:
 		return refuse(EINVAL,
 			      "DIRTY_PAGES: flags %#x; exactly one of START "
@@ -146,22 +124,22 @@ int64_t dirty_pages(struct call *call, struct ioas *ioas, enum iommu_type type)
  * As on Linux, mappings whose bits are written go, and what cannot be written
  * ends it.
  */
-static int unmap_written(struct call *call, struct ioas *ioas,
+static int unmap_written(struct call *call, struct type1 *type1,
 			 const struct vfio_iommu_type1_dirty_bitmap_get *get,
 			 uint64_t *ret_unmapped)
 {
-	struct ioas_dirty d;
-	int r = set_bits(call, ioas, get, &d);
+	struct type1_dirty d;
+	int r = set_bits(call, type1, get, &d);
 
 	if (r != 0 && r != -EFAULT)
 		return r;
 
-	int gone = ioas_unmap_dirty(ioas, get->iova, &d, ret_unmapped);
+	int gone = type1_unmap_dirty(type1, &d, ret_unmapped);
 
 	return gone < 0 ? gone : r;
 }
 
-int dirty_unmap(struct call *call, struct ioas *ioas,
+int dirty_unmap(struct call *call, struct type1 *type1,
 		struct vfio_iommu_type1_dma_unmap *unmap)
 {
 	const size_t head = sizeof(*unmap);
@@ -184,7 +162,7 @@ int dirty_unmap(struct call *call, struct ioas *ioas,
 	if (r < 0)
 		return r;
 	do
-		r = unmap_written(call, ioas, &get, &unmap->size);
+		r = unmap_written(call, type1, &get, &unmap->size);
 	while (r == -EAGAIN);
 	return r;
 }

@@ -53,8 +53,6 @@ struct sv_dev *device_file_dev(const struct file *f);
 void container_node_stat(struct sv_stat *st);
 void group_node_stat(unsigned int id, struct sv_stat *st);
 
-#define DIRTY_BITMAP_MAX (1u << 28) /* bytes */
-
 /**
  * dirty_pages() - VFIO_IOMMU_DIRTY_PAGES (kernel-semantics 2.10)
  * dirty_unmap() - VFIO_IOMMU_UNMAP_DMA with GET_DIRTY_BITMAP; on success
@@ -64,8 +62,8 @@ void group_node_stat(unsigned int id, struct sv_stat *st);
  * Return: 0; -ERESTART; -EFAULT; -EINVAL; -EOVERFLOW; -EACCES type1 of the
  * first version; -ENOMEM.
  */
-int64_t dirty_pages(struct call *call, struct ioas *ioas, enum iommu_type type);
-int dirty_unmap(struct call *call, struct ioas *ioas,
+int64_t dirty_pages(struct call *call, struct type1 *type1);
+int dirty_unmap(struct call *call, struct type1 *type1,
 		struct vfio_iommu_type1_dma_unmap *unmap);
 
 /**

@@ -13,19 +13,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/dma/ioas.h"
+#include "tests/unit/map_rig.h"
 #include "core/dma/mem.h"
 
 #define PAGE	4096ull
 #define BIG	(64ull << 10)
 #define BATCHES 9
-#define RW	(IOAS_READ | IOAS_WRITE)
+#define RW	(IOPT_READ | IOPT_WRITE)
 
 #define FILE_IOVA (1ull << 40)
 #define MM_IOVA	  (1ull << 41)
 
 struct bench {
-	struct ioas *ioas;
+	struct type1 *type1;
 	struct mem *file;
 	struct mem *mm;
 	int mem_fd;
@@ -74,7 +74,7 @@ static void map_at(struct bench *b, struct mem *mem, uint64_t off,
 {
 	struct mem_seg seg = {mem_get(mem), off, len};
 
-	check(ioas_map(b->ioas, 0, iova, len, RW, &seg, 1), "map");
+	check(rig_map_one(b->type1, iova, len, RW, &seg), "map");
 }
 
 /* Into a hole anywhere in the table, and out again. */
@@ -83,7 +83,7 @@ static void op_map_unmap(struct bench *b, uint64_t len)
 	uint64_t at = b->turn++ * 7919 % b->n_mapped, n;
 
 	map_at(b, b->file, 0, (2 * at + 1) * PAGE, len);
-	check(ioas_unmap(b->ioas, IOAS_UNMAP_V2, (2 * at + 1) * PAGE, len, &n),
+	check(type1_unmap(b->type1, false, (2 * at + 1) * PAGE, len, &n),
 	      "unmap");
 }
 
@@ -92,9 +92,11 @@ static void dma(struct bench *b, uint64_t iova, uint64_t len, bool write)
 	struct dma_ctx ctx = {false};
 
 	if (write)
-		check(ioas_write(b->ioas, &ctx, iova, b->buf, len), "write");
+		check(dma_write(type1_iopt(b->type1), &ctx, iova, b->buf, len),
+		      "write");
 	else
-		check(ioas_read(b->ioas, &ctx, iova, b->buf, len), "read");
+		check(dma_read(type1_iopt(b->type1), &ctx, iova, b->buf, len),
+		      "read");
 }
 
 static void op_file_read(struct bench *b, uint64_t len)
@@ -171,7 +173,7 @@ static void unmap_the_rest(struct bench *b)
 {
 	uint64_t start = clock_ns(), n;
 
-	check(ioas_unmap(b->ioas, IOAS_UNMAP_ALL, 0, 0, &n), "unmap all");
+	check(type1_unmap(b->type1, true, 0, 0, &n), "unmap all");
 	printf("  \"unmap_all_60002_ns\": %llu\n",
 	       (unsigned long long)(clock_ns() - start));
 }
@@ -190,7 +192,8 @@ static void setup(struct bench *b)
 	memset(b->program, 1, BIG);
 	memset(b->buf, 2, BIG);
 	check(mem_guard_init(), "mem_guard_init");
-	check(ioas_new(getpid(), IOAS_DMA_ENTRY_LIMIT, &b->ioas), "ioas_new");
+	b->type1 = rig_type1(TYPE1_V2, TYPE1_ENTRY_LIMIT);
+	check(b->type1 ? 0 : -ENOMEM, "type1_new");
 	check(mem_file(getpid(), fd, true, BIG, &b->file), "mem_file");
 	b->mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	check(mem_mm(getpid(), &self, b->mem_fd, &b->mm), "mem_mm");
@@ -209,7 +212,7 @@ int main(void)
 	bench_copies(&b);
 	unmap_the_rest(&b);
 	printf("}\n");
-	ioas_put(b.ioas);
+	type1_put(b.type1);
 	mem_put(b.file);
 	mem_put(b.mm);
 	close(b.mem_fd);

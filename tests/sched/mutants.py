@@ -170,14 +170,14 @@ MUTANTS = [
     ("a peer is written to with our own lock held", "core/pci/region.c", "peers",
      [("	bool on = bar_decodes(dev, bar);\n\n	if (on && write)",
        "	bool on = true;\n\n	if (on && write)")]),
-    ("an unmap does not wait", "core/dma/ioas.c", "unmap",
+    ("an unmap does not wait", "core/dma/iopt.c", "unmap",
      [("	if (atomic_load(&a->users) == AREA_REMOVED)\n		return;\n"
        "	mutex_lock", "	if (true)\n		return;\n	mutex_lock"),
-      ("		area_free(ioas, a);\n	}\n	return unmapped",
-       "	}\n	return unmapped")]),
-    ("idle is told without its lock", "core/dma/ioas_dma.c", "unmap",
-     [("	mutex_lock(&ioas->idle_lock);\n	cond_broadcast(&ioas->idle);\n"
-       "	mutex_unlock(&ioas->idle_lock);", "	cond_broadcast(&ioas->idle);")]),
+      ("		area_free(a);\n	}\n	removed->n = 0",
+       "	}\n	removed->n = 0")]),
+    ("idle is told without its lock", "core/dma/dma.c", "unmap",
+     [("	mutex_lock(&iopt->idle_lock);\n	cond_broadcast(&iopt->idle);\n"
+       "	mutex_unlock(&iopt->idle_lock);", "	cond_broadcast(&iopt->idle);")]),
     ("a write under way is abandoned", "core/dma/mem_mm.c", "unmap-mm",
      [("	return job->writes && atomic_load(&job->state) != JOB_QUEUED;",
        "	return false;")]),

@@ -190,7 +190,8 @@ void rig_prepare(struct rig *rig, unsigned int n_devs)
 void rig_begin(struct rig *rig, unsigned int n_devs)
 {
 	rig_prepare(rig, n_devs);
-	sched_expect(ioas_new(getpid(), 64, &rig->ioas) == 0, "ioas");
+	rig->type1 = rig_type1(TYPE1_V2, 64);
+	sched_expect(rig->type1, "type1");
 	for (unsigned int i = 0; i < n_devs; i++)
 		rig_open(&rig->dev[i]);
 }
@@ -202,7 +203,7 @@ void rig_end(struct rig *rig)
 		if (rig->dev[i].open)
 			rig_close(&rig->dev[i]);
 	}
-	rig->ioas = ioas_put(rig->ioas);
+	rig->type1 = type1_put(rig->type1);
 	rig->watcher = watcher_free(rig->watcher);
 }
 
@@ -234,7 +235,8 @@ void rig_free(struct rig *rig)
 
 void rig_open(struct rig_dev *rd)
 {
-	sched_expect(device_open(rd->dev, rd->rig->ioas) == 0, "open");
+	sched_expect(device_open(rd->dev, type1_iopt(rd->rig->type1)) == 0,
+		     "open");
 	rd->open = true;
 	command(rd, true);
 }

@@ -16,6 +16,7 @@
 #include "core/pci/device.h"
 #include "lib/sched.h"
 #include "lib/thread.h"
+#include "tests/unit/map_rig.h"
 
 #define RIG_DEVS 2
 #define RIG_IRQS 4
@@ -76,7 +77,7 @@ struct rig {
 	bool made;
 	struct bus_space space;
 	struct dev_set set;
-	struct ioas *ioas;
+	struct type1 *type1;
 	struct watcher *watcher; /* of this schedule, or NULL */
 	uint64_t instance; /* in the names of sockets, which are the host's */
 	int inotify;	   /* told of mappings that go; 0: nobody is */

@@ -48,8 +48,8 @@ static void map(struct mem *mem, uint64_t off, uint64_t iova)
 {
 	struct mem_seg seg = {mem, off, PAGE_LEN};
 
-	int r = ioas_map(g.rig.ioas, 0x1000, iova, PAGE_LEN,
-			 IOAS_READ | IOAS_WRITE, &seg, 1);
+	int r = rig_map_one(g.rig.type1, iova, PAGE_LEN, IOPT_READ | IOPT_WRITE,
+			    &seg);
 
 	sched_expect(r == 0, "map: %s", strerror(-r));
 }
@@ -169,8 +169,8 @@ static void *unmap(void *arg)
 
 		gate_begin(g.rd);
 		sched_point("request: UNMAP");
-		sched_expect(ioas_unmap(g.rig.ioas, IOAS_UNMAP_V2, IOVA_MEMORY,
-					PAGE_LEN, &unmapped) == 0 &&
+		sched_expect(type1_unmap(g.rig.type1, false, IOVA_MEMORY,
+					 PAGE_LEN, &unmapped) == 0 &&
 				     unmapped == PAGE_LEN,
 			     "unmap");
 		sched_point("answer");

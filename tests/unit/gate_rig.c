@@ -79,13 +79,14 @@ int set_up(void **state)
 	atomic_store(&asked, 0);
 	atomic_store(&late, 0);
 	assert_int_equal(machine_new(&f.m), 0);
-	assert_int_equal(ioas_new(getpid(), 8, &f.ioas), 0);
+	f.type1 = rig_type1(TYPE1_V2, 8);
+	assert_non_null(f.type1);
 	for (unsigned int i = 0; i < 2; i++) {
 		struct device_host host = {.name = names[i], .ops = &model};
 
 		assert_int_equal(machine_add(f.m, &host, i, err), 0);
 		f.dev[i] = f.m->dev[i].dev;
-		assert_int_equal(device_open(f.dev[i], f.ioas), 0);
+		assert_int_equal(device_open(f.dev[i], type1_iopt(f.type1)), 0);
 	}
 	f.map = mmap(NULL, BAR_LEN, PROT_READ | PROT_WRITE, MAP_SHARED,
 		     f.dev[0]->bar[1].memfd, 0);
@@ -102,7 +103,7 @@ int tear_down(void **state)
 	for (int i = 0; i < 2; i++)
 		device_close(f->dev[i]);
 	machine_free(f->m);
-	ioas_put(f->ioas);
+	type1_put(f->type1);
 	return 0;
 }
 

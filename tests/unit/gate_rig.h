@@ -22,6 +22,7 @@
 #include <cmocka.h>
 
 #include "core/machine/machine.h"
+#include "tests/unit/map_rig.h"
 
 #define DEADLINE_NS 20000000000ull
 #define BAR_LEN	    (64u * PAGE) /* of BAR 1 */
@@ -37,7 +38,7 @@ extern atomic_uint late;  /* asked although it is off */
 struct fixture {
 	struct machine *m;
 	struct sv_dev *dev[2]; /* in one slot, in groups of their own */
-	struct ioas *ioas;
+	struct type1 *type1;
 	uint8_t *map;
 	atomic_bool stop;
 	atomic_uint wrong;

@@ -19,6 +19,7 @@
 #include "core/pci/device.h"
 #include "core/common/watch.h"
 #include "lib/cleanup.h"
+#include "tests/unit/map_rig.h"
 
 #define DEADLINE_NS 10000000000ull
 #define A_WHILE_NS  50000000ull
@@ -106,7 +107,7 @@ struct fixture {
 	struct bus_space space;
 	struct watcher *watcher;
 	struct dev_set set;
-	struct ioas *ioas;
+	struct type1 *type1;
 	struct sv_dev *dev;
 	atomic_bool stop;
 	unsigned int wrong;
@@ -124,7 +125,8 @@ static int set_up(void **state)
 	f.space = (struct bus_space)BUS_SPACE_INIT;
 	mutex_init(&f.set.lock, RANK_DEV_SET, "set");
 	assert_int_equal(watcher_new(&f.watcher), 0);
-	assert_int_equal(ioas_new(getpid(), 8, &f.ioas), 0);
+	f.type1 = rig_type1(TYPE1_V2, 8);
+	assert_non_null(f.type1);
 
 	struct device_host host = {
 		.name = "0000:01:00.0",
@@ -146,7 +148,7 @@ static int tear_down(void **state)
 
 	watcher_free(f->watcher);
 	device_free(f->dev);
-	ioas_put(f->ioas);
+	type1_put(f->type1);
 	mutex_done(&f->set.lock);
 	cond_done(&talk.changed);
 	mutex_done(&talk.lock);
@@ -183,7 +185,7 @@ static void turning_memory_off_waits_for_an_access(void **state)
 	pthread_t reader, writer;
 	uint64_t val = 0;
 
-	assert_int_equal(device_open(f->dev, f->ioas), 0);
+	assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
 	pthread_create(&reader, NULL, read_hold, f);
 	assert_true(heard(&talk.holding, DEADLINE_NS));
 	pthread_create(&writer, NULL, turn_off, f);
@@ -210,7 +212,7 @@ static void a_reset_does_not_turn_memory_on_again(void **state)
 	struct fixture *f = *state;
 	pthread_t resetter;
 
-	assert_int_equal(device_open(f->dev, f->ioas), 0);
+	assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
 	pthread_create(&resetter, NULL, keep_resetting, f);
 	for (int i = 0; i < 300; i++) {
 		command(f, 0);
@@ -238,7 +240,7 @@ static void a_function_nobody_has_open_answers_nobody(void **state)
 		}
 		assert_int_equal(device_reset(f->dev), 0);
 		assert_int_equal(device_fault(f->dev, 1, 0), -EFAULT);
-		assert_int_equal(device_open(f->dev, f->ioas), 0);
+		assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
 		assert_int_equal(device_fault(f->dev, 1, 0), 0);
 		assert_int_equal(device_access(f->dev, 0, 0, 4, false, &val),
 				 0);
@@ -264,7 +266,7 @@ static void closing_takes_the_memory_from_accesses_too(void **state)
 
 	pthread_create(&writer, NULL, keep_writing, f);
 	for (int i = 0; i < 200; i++) {
-		assert_int_equal(device_open(f->dev, f->ioas), 0);
+		assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
 		command(f, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 		device_close(f->dev);
 	}

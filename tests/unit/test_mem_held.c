@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/dma/ioas.h"
+#include "tests/unit/map_rig.h"
 #include "tests/unit/mem_rig.h"
 
 /* --- pread and pwrite, held up at one page --- */
@@ -212,7 +212,7 @@ static void held_write_delivers_what_it_was_given(void **state)
 }
 
 struct dma {
-	struct ioas *ioas;
+	struct type1 *type1;
 	bool write;
 	int result;
 	_Atomic bool ended;
@@ -226,9 +226,9 @@ static void *dma_main(void *arg)
 	char buf[32] = DEVICE_SAYS;
 
 	if (d->write)
-		d->result = ioas_write(d->ioas, &ctx, 0, buf, 32);
+		d->result = dma_write(type1_iopt(d->type1), &ctx, 0, buf, 32);
 	else
-		d->result = ioas_read(d->ioas, &ctx, 0, buf, 32);
+		d->result = dma_read(type1_iopt(d->type1), &ctx, 0, buf, 32);
 	atomic_store(&d->ended, true);
 	return NULL;
 }
@@ -244,21 +244,21 @@ static void held_copy_gives_up_on_unmap(void **state)
 	program_start(&p);
 	struct mem_seg seg = {program_mem(&p), va(p.pages), PAGE};
 
-	assert_int_equal(ioas_new(getpid(), 8, &d.ioas), 0);
-	assert_int_equal(
-		ioas_map(d.ioas, va(p.pages), 0, PAGE, IOAS_READ, &seg, 1), 0);
+	d.type1 = rig_type1(TYPE1_V2, 8);
+	assert_non_null(d.type1);
+	assert_int_equal(rig_map_one(d.type1, 0, PAGE, IOPT_READ, &seg), 0);
 	hold_page(p.pages);
 	pthread_create(&d.t, NULL, dma_main, &d);
 	hold_wait_inside(1);
 
 	uint64_t start = clock_ns();
 
-	assert_int_equal(ioas_unmap(d.ioas, IOAS_UNMAP_V2, 0, PAGE, &n), 0);
+	assert_int_equal(type1_unmap(d.type1, false, 0, PAGE, &n), 0);
 	assert_int_equal(n, PAGE);
 	assert_true(clock_ns() - start < MEM_TIMEOUT_NS);
 	pthread_join(d.t, NULL);
 	assert_int_equal(d.result, -ECANCELED);
-	ioas_put(d.ioas);
+	type1_put(d.type1);
 
 	/* the stuck one is nobody's; a new one works at once */
 	assert_int_equal(mem_mm(getpid(), &p.id, -1, &mem), -ENOENT);
@@ -273,7 +273,7 @@ static void held_copy_gives_up_on_unmap(void **state)
 }
 
 struct unmapper {
-	struct ioas *ioas;
+	struct type1 *type1;
 	struct mem *mem;
 	uint64_t at;
 	char found[32]; /* in memory, at the moment it was unmapped */
@@ -285,7 +285,7 @@ static void *unmap_and_look(void *arg)
 	struct unmapper *u = arg;
 	uint64_t n = 0;
 
-	ioas_unmap(u->ioas, IOAS_UNMAP_V2, 0, PAGE, &n);
+	type1_unmap(u->type1, false, 0, PAGE, &n);
 	mem_read(u->mem, NULL, u->at, u->found, 32);
 	return NULL;
 }
@@ -313,13 +313,13 @@ static void slow_write_does_not_outlive_an_unmap(void **state)
 	program_start(&p);
 	struct mem_seg seg = {program_mem(&p), va(p.pages), PAGE};
 
-	assert_int_equal(ioas_new(getpid(), 8, &d.ioas), 0);
-	assert_int_equal(
-		ioas_map(d.ioas, va(p.pages), 0, PAGE, IOAS_WRITE, &seg, 1), 0);
+	d.type1 = rig_type1(TYPE1_V2, 8);
+	assert_non_null(d.type1);
+	assert_int_equal(rig_map_one(d.type1, 0, PAGE, IOPT_WRITE, &seg), 0);
 	hold_page(p.pages);
 	pthread_create(&d.t, NULL, dma_main, &d);
 	hold_wait_inside(1);
-	u.ioas = d.ioas;
+	u.type1 = d.type1;
 	u.mem = program_mem(&p);
 	u.at = va(p.pages);
 	pthread_create(&u.t, NULL, unmap_and_look, &u);
@@ -332,7 +332,7 @@ static void slow_write_does_not_outlive_an_unmap(void **state)
 	assert_int_equal(d.result, 0);
 	assert_string_equal(u.found, DEVICE_SAYS);
 	mem_put(u.mem);
-	ioas_put(d.ioas);
+	type1_put(d.type1);
 	program_done(&p);
 }
 

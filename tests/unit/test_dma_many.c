@@ -22,11 +22,11 @@
 
 #include <cmocka.h>
 
-#include "core/dma/ioas.h"
 #include "lib/cleanup.h"
+#include "tests/unit/map_rig.h"
 
 #define PAGE	    4096ull
-#define RW	    (IOAS_READ | IOAS_WRITE)
+#define RW	    (IOPT_READ | IOPT_WRITE)
 #define DEADLINE_NS 10000000000ull
 #define BYTES	    (16 * PAGE)
 
@@ -35,7 +35,7 @@
  * three each, one of them in two segments; a hole at the end.
  */
 struct rig {
-	struct ioas *ioas;
+	struct type1 *type1;
 	struct dma_ctx ctx;
 	int fd;
 	int mem_fd;
@@ -58,22 +58,22 @@ static void map_one(struct rig *r, bool file, uint64_t at, uint64_t len,
 {
 	struct mem_seg seg = seg_at(r, file, at, len);
 
-	assert_int_equal(ioas_map(r->ioas, 0, at, len, prot, &seg, 1), 0);
+	assert_int_equal(rig_map_one(r->type1, at, len, prot, &seg), 0);
 }
 
 static void map_all(struct rig *r)
 {
 	struct mem_seg two[2] = {seg_at(r, true, 9 * PAGE, PAGE),
 				 seg_at(r, false, 10 * PAGE, PAGE)};
+	const struct type1_map both = {0, 9 * PAGE, 2 * PAGE, RW};
 
 	map_one(r, true, 0, PAGE, RW);
 	map_one(r, false, PAGE, 3 * PAGE, RW);
 	map_one(r, true, 4 * PAGE, 3 * PAGE, RW);
 	map_one(r, false, 7 * PAGE, PAGE, RW);
 	map_one(r, false, 8 * PAGE, PAGE, RW);
-	assert_int_equal(ioas_map(r->ioas, 0, 9 * PAGE, 2 * PAGE, RW, two, 2),
-			 0);
-	map_one(r, true, 11 * PAGE, PAGE, IOAS_READ);
+	assert_int_equal(rig_map(r->type1, &both, two, 2), 0);
+	map_one(r, true, 11 * PAGE, PAGE, IOPT_READ);
 	map_one(r, false, 12 * PAGE, 3 * PAGE, RW);
 }
 
@@ -97,7 +97,8 @@ static int setup(void **state)
 	assert_int_equal(mem_file(getpid(), r->fd, true, BYTES, &r->file_mem),
 			 0);
 	assert_int_equal(mem_mm(getpid(), &self, r->mem_fd, &r->mm), 0);
-	assert_int_equal(ioas_new(getpid(), 100, &r->ioas), 0);
+	r->type1 = rig_type1(TYPE1_V2, 100);
+	assert_non_null(r->type1);
 	map_all(r);
 	*state = r;
 	return 0;
@@ -107,7 +108,7 @@ static int teardown(void **state)
 {
 	struct rig *r = *state;
 
-	ioas_put(r->ioas);
+	type1_put(r->type1);
 	mem_put(r->file_mem);
 	mem_put(r->mm);
 	munmap(r->file, BYTES);
@@ -201,7 +202,7 @@ static void check_round(struct rig *r, uint32_t *s, bool failing)
 	memcpy(expected, buf, LIST * 2 * PAGE);
 	random_list(s, list, buf, failing);
 	size_t want = model_run(model, list, expected);
-	int got = ioas_many(r->ioas, &r->ctx, list, LIST, &done);
+	int got = dma_many(type1_iopt(r->type1), &r->ctx, list, LIST, &done);
 
 	assert_int_equal(got, want == LIST ? 0 : -EFAULT);
 	assert_int_equal(done, want);
@@ -234,7 +235,8 @@ static void a_list_ends_where_the_memory_has_gone(void **state)
 
 	assert_int_equal(sigaction(SIGBUS, &guard_action, NULL), 0);
 	assert_int_equal(ftruncate(r->fd, PAGE), 0);
-	assert_int_equal(ioas_many(r->ioas, &r->ctx, list, 4, &done), -EIO);
+	assert_int_equal(
+		dma_many(type1_iopt(r->type1), &r->ctx, list, 4, &done), -EIO);
 	assert_int_equal(done, 1);
 	assert_int_equal(r->private[PAGE], 1);
 	assert_int_equal(r->private[PAGE + 64], 0);
@@ -242,7 +244,8 @@ static void a_list_ends_where_the_memory_has_gone(void **state)
 	list[1].iova = 2 * PAGE;
 	list[2].iova = 8 * PAGE;
 	munmap(r->private + 2 * PAGE, PAGE);
-	assert_int_equal(ioas_many(r->ioas, &r->ctx, list, 4, &done), -EIO);
+	assert_int_equal(
+		dma_many(type1_iopt(r->type1), &r->ctx, list, 4, &done), -EIO);
 	assert_int_equal(done, 1);
 	assert_int_equal(r->private[8 * PAGE], 0);
 }
@@ -256,8 +259,9 @@ static void a_stopped_requester_begins_nothing(void **state)
 	size_t done = 9;
 
 	atomic_store(&r->ctx.cancel, 1);
-	assert_int_equal(ioas_many(r->ioas, &r->ctx, list, 2, &done),
-			 -ECANCELED);
+	assert_int_equal(
+		dma_many(type1_iopt(r->type1), &r->ctx, list, 2, &done),
+		-ECANCELED);
 	assert_int_equal(done, 0);
 	assert_int_equal(r->private[PAGE], 0);
 }
@@ -274,12 +278,13 @@ static void held_memory_is_the_programs_own(void **state)
 	struct sv_dma_hold hold;
 	struct iovec iov[8];
 
-	assert_int_equal(ioas_hold(r->ioas, list, 3, iov, 8, &hold), 3);
+	assert_int_equal(dma_hold(type1_iopt(r->type1), list, 3, iov, 8, &hold),
+			 3);
 	assert_int_equal(hold.n, 3);
 	assert_int_equal(iov[1].iov_len, 2 * PAGE);
 	*(uint8_t *)iov[1].iov_base = 77;
 	assert_int_equal(r->file[4 * PAGE + 1], 77);
-	ioas_release(r->ioas, &hold);
+	dma_release(type1_iopt(r->type1), &hold);
 	assert_int_equal(hold.n, 0);
 }
 
@@ -308,17 +313,17 @@ static void memory_that_cannot_be_held_is_told(void **state)
 		struct sv_dma d = {.iova = row[i].iova,
 				   .len = row[i].len,
 				   .write = row[i].write};
-		int got = ioas_hold(r->ioas, &d, 1, iov, 4, &hold);
+		int got = dma_hold(type1_iopt(r->type1), &d, 1, iov, 4, &hold);
 
 		assert_int_equal(got, row[i].result);
 		assert_int_equal(hold.n, got > 0 ? 1 : 0);
 		if (got > 0)
-			ioas_release(r->ioas, &hold);
+			dma_release(type1_iopt(r->type1), &hold);
 	}
 	/* nothing of all that is still being used */
 	uint64_t n;
 
-	assert_int_equal(ioas_unmap(r->ioas, IOAS_UNMAP_ALL, 0, 0, &n), 0);
+	assert_int_equal(type1_unmap(r->type1, true, 0, 0, &n), 0);
 	assert_int_equal(n, 15 * PAGE);
 }
 
@@ -331,14 +336,16 @@ static void too_little_room_is_not_an_error(void **state)
 	struct sv_dma_hold hold;
 	struct iovec iov[2];
 
-	assert_int_equal(ioas_hold(r->ioas, list, 3, iov, 2, &hold), 0);
-	assert_int_equal(ioas_hold(r->ioas, list, 2, iov, 2, &hold), 2);
+	assert_int_equal(dma_hold(type1_iopt(r->type1), list, 3, iov, 2, &hold),
+			 0);
+	assert_int_equal(dma_hold(type1_iopt(r->type1), list, 2, iov, 2, &hold),
+			 2);
 	assert_int_equal(hold.n, 1); /* one mapping, counted once */
-	ioas_release(r->ioas, &hold);
+	dma_release(type1_iopt(r->type1), &hold);
 }
 
 struct unmapper {
-	struct ioas *ioas;
+	struct type1 *type1;
 	_Atomic bool done;
 };
 
@@ -347,7 +354,7 @@ static void *unmap_first(void *arg)
 	struct unmapper *u = arg;
 	uint64_t n;
 
-	ioas_unmap(u->ioas, IOAS_UNMAP_V2, 0, PAGE, &n);
+	type1_unmap(u->type1, false, 0, PAGE, &n);
 	atomic_store(&u->done, true);
 	return NULL;
 }
@@ -355,23 +362,24 @@ static void *unmap_first(void *arg)
 static void unmap_waits_until_it_is_let_go(void **state)
 {
 	struct rig *r = *state;
-	struct unmapper u = {r->ioas, false};
+	struct unmapper u = {r->type1, false};
 	uint64_t deadline = clock_ns() + DEADLINE_NS;
-	uint32_t before = ioas_avail(r->ioas);
+	uint32_t before = type1_avail(r->type1);
 	struct sv_dma d = {.iova = 0, .len = 8};
 	struct sv_dma_hold hold;
 	struct iovec iov[1];
 	pthread_t t;
 
-	assert_int_equal(ioas_hold(r->ioas, &d, 1, iov, 1, &hold), 1);
+	assert_int_equal(dma_hold(type1_iopt(r->type1), &d, 1, iov, 1, &hold),
+			 1);
 	pthread_create(&t, NULL, unmap_first, &u);
-	while (ioas_avail(r->ioas) == before) { /* gone from the table */
+	while (type1_avail(r->type1) == before) { /* gone from the table */
 		assert_true(clock_ns() < deadline);
 		sched_yield();
 	}
 	assert_false(atomic_load(&u.done));
 	*(volatile uint8_t *)iov[0].iov_base = 5;
-	ioas_release(r->ioas, &hold);
+	dma_release(type1_iopt(r->type1), &hold);
 	pthread_join(t, NULL);
 	assert_true(atomic_load(&u.done));
 	assert_int_equal(r->file[0], 5);
@@ -386,12 +394,13 @@ static void a_file_cut_off_while_held_is_efault_to_the_kernel(void **state)
 	struct iovec iov[1];
 
 	assert_int_equal(ftruncate(image, PAGE), 0);
-	assert_int_equal(ioas_hold(r->ioas, &d, 1, iov, 1, &hold), 1);
+	assert_int_equal(dma_hold(type1_iopt(r->type1), &d, 1, iov, 1, &hold),
+			 1);
 	assert_int_equal(preadv(image, iov, 1, 0), PAGE);
 	assert_int_equal(ftruncate(r->fd, 0), 0);
 	assert_int_equal(preadv(image, iov, 1, 0), -1);
 	assert_int_equal(errno, EFAULT);
-	ioas_release(r->ioas, &hold);
+	dma_release(type1_iopt(r->type1), &hold);
 	close(image);
 }
 

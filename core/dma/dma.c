@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * What a device reads and writes: one access, many, and memory it asks to be
- * kept where it is. core/dma/ioas_impl.h says how that goes with an unmap.
- */
+/* DMA: core/dma/dma.h. core/dma/iopt_impl.h says how it goes with an unmap. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 
-#include "core/dma/ioas_impl.h"
+#include "core/dma/dma.h"
+#include "core/dma/iopt_impl.h"
 #include "lib/sched.h"
 
 #define FEW_AREAS 8  /* an access within so many allocates nothing */
@@ -15,45 +12,42 @@
 
 /* --- one access --- */
 
+/* Areas counted in, one behind the other. */
+struct pins {
+	struct area **list;
+	size_t cap;
+	size_t n;
+};
+
 /*
  * Find the areas behind [@iova, @last], check all of them, and count in.
- * Return: 0; -EFAULT; -E2BIG @list is too short, @ret_n would do for now.
+ * Return: 0; -EFAULT; -E2BIG the list is too short, pins->n would do for now.
  */
-static int pin_locked(struct ioas *ioas, uint64_t iova, uint64_t last,
-		      uint32_t prot, struct area **list, size_t cap,
-		      size_t *ret_n) REQUIRES_SHARED(&ioas->lock)
+static int pin_locked(struct iopt *iopt, uint64_t iova, uint64_t last,
+		      uint32_t prot, struct pins *pins)
+	REQUIRES_SHARED(&iopt->lock)
 {
-	size_t from = ioas_find(ioas, iova), i = from;
+	size_t from = area_index(iopt, iova), i = from;
 
-	for (uint64_t next = iova;; next = ioas->area[i++]->last + 1) {
-		if (i == ioas->n || ioas->area[i]->first > next ||
-		    prot & ~ioas->area[i]->prot)
+	for (uint64_t next = iova;; next = iopt->area[i++]->last + 1) {
+		if (i == iopt->n || iopt->area[i]->first > next ||
+		    prot & ~iopt->area[i]->prot)
 			return -EFAULT;
-		if (ioas->area[i]->last >= last)
+		if (iopt->area[i]->last >= last)
 			break;
 	}
-	*ret_n = i - from + 1;
-	if (*ret_n > cap)
+	pins->n = i - from + 1;
+	if (pins->n > pins->cap)
 		return -E2BIG;
-	for (i = 0; i < *ret_n; i++) {
-		list[i] = ioas->area[from + i];
-		atomic_fetch_add(&list[i]->users, 1);
+	for (i = 0; i < pins->n; i++) {
+		pins->list[i] = iopt->area[from + i];
+		atomic_fetch_add(&pins->list[i]->users, 1);
 	}
 	return 0;
 }
 
-static int pin(struct ioas *ioas, uint64_t iova, uint64_t last, uint32_t prot,
-	       struct area **list, size_t cap, size_t *ret_n)
-{
-	rwlock_read(&ioas->lock);
-	int r = pin_locked(ioas, iova, last, prot, list, cap, ret_n);
-
-	rwlock_unread(&ioas->lock);
-	return r;
-}
-
-/* An area may be gone once its count is down; the ioas is the caller's. */
-static void unpin(struct ioas *ioas, struct area **list, size_t n)
+/* An area may be gone once its count is down; the iopt is the caller's. */
+static void unpin(struct iopt *iopt, struct area **list, size_t n)
 {
 	bool last = false;
 
@@ -64,31 +58,47 @@ static void unpin(struct ioas *ioas, struct area **list, size_t n)
 	sched_point("unpinned");
 	if (!last)
 		return;
-	mutex_lock(&ioas->idle_lock);
-	cond_broadcast(&ioas->idle);
-	mutex_unlock(&ioas->idle_lock);
+	mutex_lock(&iopt->idle_lock);
+	cond_broadcast(&iopt->idle);
+	mutex_unlock(&iopt->idle_lock);
 }
 
-/* The segment that holds byte @off of the area. */
-static const struct area_seg *area_seg_at(const struct area *a, uint64_t off)
+/* Have the memory of what is pinned looked up: 0 or -EIO. */
+static int resolve(const struct pins *pins)
 {
-	size_t low = 0, high = a->n_segs;
-
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (a->seg[mid].start <= off)
-			low = mid;
-		else
-			high = mid;
-	}
-	return &a->seg[low];
+	for (size_t i = 0; i < pins->n; i++)
+		if (pages_resolve(pins->list[i]->pages) < 0)
+			return -EIO;
+	return 0;
 }
 
-static int area_copy(const struct area *a, struct dma_ctx *ctx, uint64_t off,
+static int pin(struct iopt *iopt, uint64_t iova, uint64_t last, uint32_t prot,
+	       struct pins *pins)
+{
+	rwlock_read(&iopt->lock);
+	int r = pin_locked(iopt, iova, last, prot, pins);
+
+	rwlock_unread(&iopt->lock);
+	if (r == 0 && resolve(pins) < 0) {
+		unpin(iopt, pins->list, pins->n);
+		return -EIO;
+	}
+	return r;
+}
+
+/* The segment behind @iova, and how far that is into its pages. */
+static const struct page_seg *seg_at(const struct area *a, uint64_t iova,
+				     uint64_t *ret_off)
+{
+	*ret_off = iova - a->first + a->from;
+	return pages_at(pages_list(a->pages), *ret_off);
+}
+
+static int area_copy(const struct area *a, struct dma_ctx *ctx, uint64_t iova,
 		     uint8_t *buf, size_t len, bool write)
 {
-	const struct area_seg *s = area_seg_at(a, off);
+	uint64_t off;
+	const struct page_seg *s = seg_at(a, iova, &off);
 	struct mem_stop stop = {.cancel = &ctx->cancel, .revoked = &a->revoked};
 	int r = 0;
 
@@ -118,7 +128,7 @@ static int copy_pinned(struct area **list, struct dma_ctx *ctx, uint64_t iova,
 		uint64_t room = (*list)->last - iova + 1;
 		size_t n = room < len ? room : len;
 
-		r = area_copy(*list, ctx, iova - (*list)->first, buf, n, write);
+		r = area_copy(*list, ctx, iova, buf, n, write);
 		iova += n;
 		buf += n;
 		len -= n;
@@ -126,63 +136,74 @@ static int copy_pinned(struct area **list, struct dma_ctx *ctx, uint64_t iova,
 	return r;
 }
 
-/* More areas than fit the stack; the table may change between two looks. */
-static int access_many(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
-		       uint8_t *buf, size_t len, bool write, size_t n)
+/* One access, and which way it goes. */
+struct access {
+	struct dma_ctx *ctx;
+	uint64_t iova;
+	uint8_t *buf;
+	size_t len;
+	bool write;
+};
+
+static int access_pinned(struct iopt *iopt, const struct access *a,
+			 struct pins *pins)
 {
-	uint32_t prot = write ? IOAS_WRITE : IOAS_READ;
-	struct area **list;
-	size_t cap;
+	uint32_t prot = a->write ? IOPT_WRITE : IOPT_READ;
+	int r = pin(iopt, a->iova, a->iova + a->len - 1, prot, pins);
+
+	if (r < 0)
+		return r;
+	r = copy_pinned(pins->list, a->ctx, a->iova, a->buf, a->len, a->write);
+	unpin(iopt, pins->list, pins->n);
+	return r;
+}
+
+/* More areas than fit the stack; the table may change between two looks. */
+static int access_many(struct iopt *iopt, const struct access *a, size_t n)
+{
+	struct pins pins = {.n = n};
 	int r;
 
 	do {
-		cap = n;
-		list = malloc(cap * sizeof(list[0]));
-		if (!list)
+		pins.cap = pins.n;
+		pins.list = malloc(pins.cap * sizeof(pins.list[0]));
+		if (!pins.list)
 			return -EIO;
-		r = pin(ioas, iova, iova + len - 1, prot, list, cap, &n);
-		if (r == 0) {
-			r = copy_pinned(list, ctx, iova, buf, len, write);
-			unpin(ioas, list, n);
-		}
-		free(list);
+		r = access_pinned(iopt, a, &pins);
+		free(pins.list);
 	} while (r == -E2BIG);
 	return r;
 }
 
-static int ioas_access(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
-		       uint8_t *buf, size_t len, bool write)
+static int dma_access(struct iopt *iopt, const struct access *a)
 {
-	uint32_t prot = write ? IOAS_WRITE : IOAS_READ;
 	struct area *few[FEW_AREAS];
-	size_t n;
+	struct pins pins = {.list = few, .cap = FEW_AREAS};
 
-	if (!len)
+	if (!a->len)
 		return 0;
-	if (range_wraps(iova, len))
+	if (range_wraps(a->iova, a->len))
 		return -EFAULT;
 
-	int r = pin(ioas, iova, iova + len - 1, prot, few, FEW_AREAS, &n);
+	int r = access_pinned(iopt, a, &pins);
 
-	if (r == -E2BIG)
-		return access_many(ioas, ctx, iova, buf, len, write, n);
-	if (r < 0)
-		return r;
-	r = copy_pinned(few, ctx, iova, buf, len, write);
-	unpin(ioas, few, n);
-	return r;
+	return r == -E2BIG ? access_many(iopt, a, pins.n) : r;
 }
 
-int ioas_read(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova, void *buf,
-	      size_t len)
+int dma_read(struct iopt *iopt, struct dma_ctx *ctx, uint64_t iova, void *buf,
+	     size_t len)
 {
-	return ioas_access(ioas, ctx, iova, buf, len, false);
+	const struct access a = {ctx, iova, buf, len, false};
+
+	return dma_access(iopt, &a);
 }
 
-int ioas_write(struct ioas *ioas, struct dma_ctx *ctx, uint64_t iova,
-	       const void *buf, size_t len)
+int dma_write(struct iopt *iopt, struct dma_ctx *ctx, uint64_t iova,
+	      const void *buf, size_t len)
 {
-	return ioas_access(ioas, ctx, iova, (void *)(uintptr_t)buf, len, true);
+	const struct access a = {ctx, iova, (void *)(uintptr_t)buf, len, true};
+
+	return dma_access(iopt, &a);
 }
 
 /* --- several accesses --- */
@@ -197,7 +218,7 @@ struct target {
 
 /* Accesses looked up and made together, all to the same end. */
 struct window {
-	struct ioas *ioas;
+	struct iopt *iopt;
 	struct dma_ctx *ctx;
 	const struct sv_dma *list;
 	size_t n;
@@ -207,15 +228,15 @@ struct window {
 static bool area_serves(const struct area *a, const struct sv_dma *d)
 {
 	return a->first <= d->iova && d->iova <= a->last &&
-	       d->len - 1 <= a->last - d->iova &&
-	       a->prot & (d->write ? IOAS_WRITE : IOAS_READ);
+	       d->len - 1 <= a->last - d->iova && pages_list(a->pages) &&
+	       a->prot & (d->write ? IOPT_WRITE : IOPT_READ);
 }
 
 static void target_set(struct target *to, struct area *a,
 		       const struct sv_dma *d)
 {
-	uint64_t off = d->iova - a->first;
-	const struct area_seg *s = area_seg_at(a, off);
+	uint64_t off;
+	const struct page_seg *s = seg_at(a, d->iova, &off);
 	bool whole = s->start + s->seg.len - off >= d->len;
 
 	to->area = a;
@@ -223,9 +244,9 @@ static void target_set(struct target *to, struct area *a,
 	to->off = s->seg.off + off - s->start;
 }
 
-/* As many as lie in one area each. */
+/* As many as lie in one area each, whose memory is known. */
 static void window_look_locked(struct window *w, size_t n)
-	REQUIRES_SHARED(&w->ioas->lock)
+	REQUIRES_SHARED(&w->iopt->lock)
 {
 	struct area *a = NULL;
 
@@ -235,9 +256,9 @@ static void window_look_locked(struct window *w, size_t n)
 
 		to->counted = !a || !d->len || !area_serves(a, d);
 		if (to->counted) {
-			size_t i = ioas_find(w->ioas, d->iova);
+			size_t i = area_index(w->iopt, d->iova);
 
-			a = i < w->ioas->n ? w->ioas->area[i] : NULL;
+			a = i < w->iopt->n ? w->iopt->area[i] : NULL;
 			if (!a || !d->len || !area_serves(a, d))
 				return;
 			atomic_fetch_add(&a->users, 1);
@@ -254,7 +275,7 @@ static void window_release(struct window *w)
 	for (size_t i = 0; i < w->n; i++)
 		if (w->to[i].counted)
 			list[n++] = w->to[i].area;
-	unpin(w->ioas, list, n);
+	unpin(w->iopt, list, n);
 }
 
 static int window_one(struct window *w, size_t i)
@@ -262,8 +283,7 @@ static int window_one(struct window *w, size_t i)
 	const struct sv_dma *d = &w->list[i];
 	const struct area *a = w->to[i].area;
 
-	return area_copy(a, w->ctx, d->iova - a->first, d->buf, d->len,
-			 d->write);
+	return area_copy(a, w->ctx, d->iova, d->buf, d->len, d->write);
 }
 
 /* How many, from @from on, go to the same memory. */
@@ -332,12 +352,13 @@ static int many_round(struct window *w, size_t n, size_t *ret_done)
 	const struct sv_dma *first = w->list;
 
 	*ret_done = 0;
-	rwlock_read(&w->ioas->lock);
+	rwlock_read(&w->iopt->lock);
 	window_look_locked(w, n);
-	rwlock_unread(&w->ioas->lock);
+	rwlock_unread(&w->iopt->lock);
 	if (!w->n) { /* in several areas, or in none */
-		int r = ioas_access(w->ioas, w->ctx, first->iova, first->buf,
-				    first->len, first->write);
+		const struct access a = {w->ctx, first->iova, first->buf,
+					 first->len, first->write};
+		int r = dma_access(w->iopt, &a);
 
 		*ret_done = r == 0;
 		return r;
@@ -348,10 +369,10 @@ static int many_round(struct window *w, size_t n, size_t *ret_done)
 	return r;
 }
 
-int ioas_many(struct ioas *ioas, struct dma_ctx *ctx, const struct sv_dma *list,
-	      size_t n, size_t *ret_done)
+int dma_many(struct iopt *iopt, struct dma_ctx *ctx, const struct sv_dma *list,
+	     size_t n, size_t *ret_done)
 {
-	struct window w = {.ioas = ioas, .ctx = ctx, .list = list};
+	struct window w = {.iopt = iopt, .ctx = ctx, .list = list};
 	size_t done = 0;
 	int r = 0;
 
@@ -375,9 +396,11 @@ struct holding {
 static bool hold_part(struct holding *h, const struct area *a, uint64_t iova,
 		      uint64_t len, bool write)
 {
-	uint64_t off = iova - a->first;
+	uint64_t off;
 
-	for (const struct area_seg *s = area_seg_at(a, off); len; s++) {
+	if (!pages_list(a->pages))
+		return false;
+	for (const struct page_seg *s = seg_at(a, iova, &off); len; s++) {
 		uint64_t skip = off - s->start, n = s->seg.len - skip;
 
 		n = n < len ? n : len;
@@ -405,18 +428,18 @@ static bool hold_area(struct sv_dma_hold *hold, struct area *a)
 	return true;
 }
 
-/* Return: 1; 0 or -EFAULT as ioas_hold(). */
-static int hold_one_locked(struct ioas *ioas, const struct sv_dma *d,
+/* Return: 1; 0 or -EFAULT as dma_hold(). */
+static int hold_one_locked(struct iopt *iopt, const struct sv_dma *d,
 			   struct holding *h, struct sv_dma_hold *hold)
-	REQUIRES_SHARED(&ioas->lock)
+	REQUIRES_SHARED(&iopt->lock)
 {
-	uint32_t prot = d->write ? IOAS_WRITE : IOAS_READ;
+	uint32_t prot = d->write ? IOPT_WRITE : IOPT_READ;
 	uint64_t iova = d->iova, len = d->len;
 
 	if (!len || range_wraps(iova, len))
 		return -EFAULT;
-	for (size_t i = ioas_find(ioas, iova); len; i++) {
-		struct area *a = i < ioas->n ? ioas->area[i] : NULL;
+	for (size_t i = area_index(iopt, iova); len; i++) {
+		struct area *a = i < iopt->n ? iopt->area[i] : NULL;
 
 		if (!a || a->first > iova || !(a->prot & prot))
 			return -EFAULT;
@@ -431,29 +454,29 @@ static int hold_one_locked(struct ioas *ioas, const struct sv_dma *d,
 	return 1;
 }
 
-int ioas_hold(struct ioas *ioas, const struct sv_dma *list, size_t n,
-	      struct iovec *iov, size_t max, struct sv_dma_hold *hold)
+int dma_hold(struct iopt *iopt, const struct sv_dma *list, size_t n,
+	     struct iovec *iov, size_t max, struct sv_dma_hold *hold)
 {
 	struct holding h = {.iov = iov, .max = max};
 	int r = 1;
 
 	hold->n = 0;
-	rwlock_read(&ioas->lock);
+	rwlock_read(&iopt->lock);
 	for (size_t i = 0; i < n && r == 1; i++)
-		r = hold_one_locked(ioas, &list[i], &h, hold);
-	rwlock_unread(&ioas->lock);
+		r = hold_one_locked(iopt, &list[i], &h, hold);
+	rwlock_unread(&iopt->lock);
 	if (r == 1)
 		return (int)h.n;
-	ioas_release(ioas, hold);
+	dma_release(iopt, hold);
 	return r;
 }
 
-void ioas_release(struct ioas *ioas, struct sv_dma_hold *hold)
+void dma_release(struct iopt *iopt, struct sv_dma_hold *hold)
 {
 	struct area *list[SV_DMA_HOLD];
 
 	for (unsigned int i = 0; i < hold->n; i++)
 		list[i] = hold->opaque[i];
-	unpin(ioas, list, hold->n);
+	unpin(iopt, list, hold->n);
 	hold->n = 0;
 }

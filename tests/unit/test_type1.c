@@ -19,13 +19,13 @@
 
 #include <cmocka.h>
 
-#include "core/dma/ioas.h"
 #include "core/common/share.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
+#include "tests/unit/map_rig.h"
 
 #define PAGE	    4096ull
-#define RW	    (IOAS_READ | IOAS_WRITE)
+#define RW	    (IOPT_READ | IOPT_WRITE)
 #define DEADLINE_NS 10000000000ull
 
 /* A memfd, our own view of it, and its struct mem. */
@@ -55,40 +55,47 @@ static void ram_done(struct ram *ram)
 	close(ram->fd);
 }
 
-static struct ioas *new_ioas(uint32_t max)
+static struct type1 *new_type1(uint64_t version, uint32_t max)
 {
-	struct ioas *ioas = NULL;
+	struct type1 *t = rig_type1(version, max);
 
-	assert_int_equal(ioas_new(getpid(), max, &ioas), 0);
-	return ioas;
+	assert_non_null(t);
+	return t;
 }
 
 /* Map to @off of @ram; vaddr is 1 GiB + off, so that it is told from iova. */
-static int map(struct ioas *ioas, struct ram *ram, uint64_t iova, uint64_t size,
+static int map(struct type1 *t, struct ram *ram, uint64_t iova, uint64_t size,
 	       uint32_t prot, uint64_t off)
 {
+	const struct type1_map map = {(1ull << 30) + off, iova, size, prot};
 	struct mem_seg seg = {mem_get(ram->mem), off, size};
-	int r = ioas_map(ioas, (1ull << 30) + off, iova, size, prot, &seg, 1);
+	int r = rig_map(t, &map, &seg, 1);
 
 	if (r < 0)
 		mem_put(seg.mem);
 	return r;
 }
 
-static uint64_t unmap(struct ioas *ioas, enum ioas_unmap_mode mode,
-		      uint64_t iova, uint64_t size)
+static uint64_t unmap(struct type1 *t, uint64_t iova, uint64_t size)
 {
 	uint64_t n = ~0ull;
 
-	assert_int_equal(ioas_unmap(ioas, mode, iova, size, &n), 0);
+	assert_int_equal(type1_unmap(t, false, iova, size, &n), 0);
 	return n;
 }
 
-static int unmap_error(struct ioas *ioas, enum ioas_unmap_mode mode,
-		       uint64_t iova, uint64_t size)
+static uint64_t unmap_all(struct type1 *t)
+{
+	uint64_t n = ~0ull;
+
+	assert_int_equal(type1_unmap(t, true, 0, 0, &n), 0);
+	return n;
+}
+
+static int unmap_error(struct type1 *t, bool all, uint64_t iova, uint64_t size)
 {
 	uint64_t n = 12345;
-	int r = ioas_unmap(ioas, mode, iova, size, &n);
+	int r = type1_unmap(t, all, iova, size, &n);
 
 	assert_true(r < 0);
 	assert_int_equal(n, 12345); /* output only on success */
@@ -118,25 +125,23 @@ static void map_refuses_in_type1_order(void **state)
 		{0, 0x11000, 0x1000, RW, EEXIST},
 		{0, 1ull << 60, 0x1000, RW, ENOSPC}, /* out of range */
 	};
-	struct ioas *ioas = new_ioas(1);
+	struct type1 *t = new_type1(TYPE1_V2, 1);
 	char text[REFUSAL_MAX];
 	struct ram ram;
 
 	ram_init(&ram, 2 * PAGE);
-	assert_int_equal(map(ioas, &ram, 0x10000, 2 * PAGE, RW, 0), 0);
+	assert_int_equal(map(t, &ram, 0x10000, 2 * PAGE, RW, 0), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(row); i++) {
-		struct mem_seg seg = {ram.mem, 0, row[i].size};
+		struct mem_seg seg = {ram.mem, 0, PAGE};
+		const struct type1_map map = {row[i].vaddr, row[i].iova,
+					      row[i].size, row[i].prot};
 
-		assert_int_equal(ioas_check_map(ioas, row[i].vaddr, row[i].iova,
-						row[i].size, row[i].prot),
-				 -row[i].err);
+		assert_int_equal(type1_check_map(t, &map), -row[i].err);
 		assert_int_equal(refusal_take(text), row[i].err);
-		assert_int_equal(ioas_map(ioas, row[i].vaddr, row[i].iova,
-					  row[i].size, row[i].prot, &seg, 1),
-				 -row[i].err);
+		assert_int_equal(rig_map(t, &map, &seg, 1), -row[i].err);
 	}
-	assert_int_equal(ioas_avail(ioas), 0);
-	ioas_put(ioas);
+	assert_int_equal(type1_avail(t), 0);
+	type1_put(t);
 	ram_done(&ram);
 }
 
@@ -147,63 +152,79 @@ static void map_keeps_to_valid_ranges(void **state)
 		int err;
 	} row[] = {
 		{0, PAGE, 0},
-		{IOAS_MSI_FIRST - PAGE, PAGE, 0},
-		{IOAS_MSI_FIRST - 2 * PAGE, PAGE * 3, EEXIST},
-		{IOAS_MSI_FIRST, PAGE, EINVAL},
-		{IOAS_MSI_LAST + 1 - PAGE, PAGE, EINVAL},
-		{IOAS_MSI_LAST + 1 - PAGE, 2 * PAGE, EINVAL},
-		{IOAS_MSI_FIRST - 2 * PAGE, PAGE, 0},
-		{IOAS_MSI_LAST + 1, PAGE, 0},
+		{TYPE1_MSI_FIRST - PAGE, PAGE, 0},
+		{TYPE1_MSI_FIRST - 2 * PAGE, PAGE * 3, EEXIST},
+		{TYPE1_MSI_FIRST, PAGE, EINVAL},
+		{TYPE1_MSI_LAST + 1 - PAGE, PAGE, EINVAL},
+		{TYPE1_MSI_LAST + 1 - PAGE, 2 * PAGE, EINVAL},
+		{TYPE1_MSI_FIRST - 2 * PAGE, PAGE, 0},
+		{TYPE1_MSI_LAST + 1, PAGE, 0},
 		{(1ull << 48) - PAGE, PAGE, 0},
 		{(1ull << 48) - 2 * PAGE, 2 * PAGE, EEXIST},
 		{1ull << 48, PAGE, EINVAL},
 		{~0xfffull, PAGE, EINVAL}, /* ends at 2^64 - 1: no wrap */
 	};
-	struct ioas *ioas = new_ioas(IOAS_DMA_ENTRY_LIMIT);
+	struct type1 *t = new_type1(TYPE1_V2, TYPE1_ENTRY_LIMIT);
 	struct ram ram;
 	size_t n;
 
 	ram_init(&ram, 4 * PAGE);
 	for (size_t i = 0; i < ARRAY_SIZE(row); i++)
-		assert_int_equal(
-			map(ioas, &ram, row[i].iova, row[i].size, RW, 0),
-			-row[i].err);
+		assert_int_equal(map(t, &ram, row[i].iova, row[i].size, RW, 0),
+				 -row[i].err);
 
-	const struct iova_range *r = ioas_ranges(ioas, &n);
+	const struct iova_range *r = type1_ranges(t, &n);
 
 	assert_int_equal(n, 2);
 	assert_int_equal(r[0].first, 0);
 	assert_int_equal(r[0].last, 0xfedfffff);
 	assert_int_equal(r[1].first, 0xfef00000);
 	assert_int_equal(r[1].last, 0xffffffffffff);
-	ioas_put(ioas);
+	type1_put(t);
 	ram_done(&ram);
+}
+
+struct list {
+	struct iopt_area area[4];
+	size_t n;
+	size_t max;
+};
+
+static bool list_one(void *opaque, const struct iopt_area *area)
+{
+	struct list *l = opaque;
+
+	l->area[l->n++] = *area;
+	return l->n < l->max;
 }
 
 static void limit_counts_mappings_and_comes_back(void **state)
 {
-	struct ioas *ioas = new_ioas(3);
-	struct ioas_entry e[4];
+	struct type1 *t = new_type1(TYPE1_V2, 3);
+	struct list list = {.max = 4};
 	struct ram ram;
 
 	ram_init(&ram, PAGE);
 	for (uint64_t i = 3; i-- > 0;)
-		assert_int_equal(map(ioas, &ram, i * PAGE, PAGE, RW, 0), 0);
-	assert_int_equal(ioas_avail(ioas), 0);
-	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, RW, 0), -ENOSPC);
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, PAGE, PAGE), PAGE);
-	assert_int_equal(ioas_avail(ioas), 1);
-	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, IOAS_READ, 0), 0);
+		assert_int_equal(map(t, &ram, i * PAGE, PAGE, RW, 0), 0);
+	assert_int_equal(type1_avail(t), 0);
+	assert_int_equal(map(t, &ram, 3 * PAGE, PAGE, RW, 0), -ENOSPC);
+	assert_int_equal(unmap(t, PAGE, PAGE), PAGE);
+	assert_int_equal(type1_avail(t), 1);
+	assert_int_equal(map(t, &ram, 3 * PAGE, PAGE, IOPT_READ, 0), 0);
 
-	assert_int_equal(ioas_list(ioas, e, 4), 3);
-	assert_int_equal(e[0].iova, 0);
-	assert_int_equal(e[1].iova, 2 * PAGE);
-	assert_int_equal(e[2].iova, 3 * PAGE);
-	assert_int_equal(e[2].size, PAGE);
-	assert_int_equal(e[2].vaddr, 1ull << 30);
-	assert_int_equal(e[2].prot, IOAS_READ);
-	assert_int_equal(ioas_list(ioas, e, 1), 1);
-	ioas_put(ioas);
+	iopt_for_each(type1_iopt(t), IOPT_ALL, 0, list_one, &list);
+	assert_int_equal(list.n, 3);
+	assert_int_equal(list.area[0].range.first, 0);
+	assert_int_equal(list.area[1].range.first, 2 * PAGE);
+	assert_int_equal(list.area[2].range.first, 3 * PAGE);
+	assert_int_equal(list.area[2].range.last, 4 * PAGE - 1);
+	assert_int_equal(list.area[2].addr, 1ull << 30);
+	assert_int_equal(list.area[2].prot, IOPT_READ);
+	list = (struct list){.max = 1};
+	iopt_for_each(type1_iopt(t), IOPT_ALL, 0, list_one, &list);
+	assert_int_equal(list.n, 1);
+	type1_put(t);
 	ram_done(&ram);
 }
 
@@ -211,32 +232,40 @@ static void limit_counts_mappings_and_comes_back(void **state)
 
 static void unmap_refuses_in_type1_order(void **state)
 {
-	struct ioas *ioas = new_ioas(8);
+	static const struct {
+		bool all;
+		uint64_t iova, size;
+		int err;
+	} row[] = {
+		{false, 1, 0, EINVAL},
+		{true, 1, 0, EINVAL},
+		{true, PAGE, 0, EINVAL},
+		{true, 0, PAGE, EINVAL},
+		{false, 0, 0, EINVAL},
+		{false, 0, 1, EINVAL},
+		{false, ~0xfffull, 0x2001, EINVAL},
+		{false, ~0xfffull, 0x2000, EOVERFLOW},
+	};
 
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 1, 0), -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_ALL, 1, 0), -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_ALL, PAGE, 0), -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_ALL, 0, PAGE), -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0, 0), -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V1, 0, 0), -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0, 1), -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, ~0xfffull, 0x2001),
-			 -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, ~0xfffull, 0x2000),
-			 -EOVERFLOW);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V1, ~0xfffull, 0x2000),
-			 -EOVERFLOW);
-	ioas_put(ioas);
+	for (uint64_t version = TYPE1_V1; version <= TYPE1_V2; version += 2) {
+		struct type1 *t = new_type1(version, 8);
+
+		for (size_t i = 0; i < ARRAY_SIZE(row); i++)
+			assert_int_equal(unmap_error(t, row[i].all, row[i].iova,
+						     row[i].size),
+					 -row[i].err);
+		type1_put(t);
+	}
 }
 
 /* 16 KiB at 0x10000 and at 0x20000, a hole between. */
-static struct ioas *two_areas(struct ram *ram)
+static struct type1 *two_areas(uint64_t version, struct ram *ram)
 {
-	struct ioas *ioas = new_ioas(8);
+	struct type1 *t = new_type1(version, 8);
 
-	assert_int_equal(map(ioas, ram, 0x10000, 4 * PAGE, RW, 0), 0);
-	assert_int_equal(map(ioas, ram, 0x20000, 4 * PAGE, RW, 0), 0);
-	return ioas;
+	assert_int_equal(map(t, ram, 0x10000, 4 * PAGE, RW, 0), 0);
+	assert_int_equal(map(t, ram, 0x20000, 4 * PAGE, RW, 0), 0);
+	return t;
 }
 
 static void unmap_v2_takes_whole_mappings_only(void **state)
@@ -244,22 +273,18 @@ static void unmap_v2_takes_whole_mappings_only(void **state)
 	struct ram ram;
 
 	ram_init(&ram, 4 * PAGE);
-	struct ioas *ioas = two_areas(&ram);
+	struct type1 *t = two_areas(TYPE1_V2, &ram);
 
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 0x14000, 0xc000), 0);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x10000, PAGE),
-			 -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x11000, 3 * PAGE),
-			 -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x11000, 0x20000),
-			 -EINVAL);
-	assert_int_equal(unmap_error(ioas, IOAS_UNMAP_V2, 0x0, 0x21000),
-			 -EINVAL);
-	assert_int_equal(ioas_avail(ioas), 6);
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 0, 0x40000), 8 * PAGE);
-	assert_int_equal(ioas_avail(ioas), 8);
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 0, 0x40000), 0);
-	ioas_put(ioas);
+	assert_int_equal(unmap(t, 0x14000, 0xc000), 0);
+	assert_int_equal(unmap_error(t, false, 0x10000, PAGE), -EINVAL);
+	assert_int_equal(unmap_error(t, false, 0x11000, 3 * PAGE), -EINVAL);
+	assert_int_equal(unmap_error(t, false, 0x11000, 0x20000), -EINVAL);
+	assert_int_equal(unmap_error(t, false, 0x0, 0x21000), -EINVAL);
+	assert_int_equal(type1_avail(t), 6);
+	assert_int_equal(unmap(t, 0, 0x40000), 8 * PAGE);
+	assert_int_equal(type1_avail(t), 8);
+	assert_int_equal(unmap(t, 0, 0x40000), 0);
+	type1_put(t);
 	ram_done(&ram);
 }
 
@@ -268,15 +293,15 @@ static void unmap_v1_tolerates_a_cut(void **state)
 	struct ram ram;
 
 	ram_init(&ram, 4 * PAGE);
-	struct ioas *ioas = two_areas(&ram);
+	struct type1 *t = two_areas(TYPE1_V1, &ram);
 
 	/* a cut at the start: nothing at all, although 0x20000 is inside */
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V1, 0x11000, 0x20000), 0);
+	assert_int_equal(unmap(t, 0x11000, 0x20000), 0);
 	/* a cut at the end: all of the mapping, more than was asked for */
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V1, 0x10000, PAGE), 4 * PAGE);
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V1, 0, 0x21000), 4 * PAGE);
-	assert_int_equal(ioas_avail(ioas), 8);
-	ioas_put(ioas);
+	assert_int_equal(unmap(t, 0x10000, PAGE), 4 * PAGE);
+	assert_int_equal(unmap(t, 0, 0x21000), 4 * PAGE);
+	assert_int_equal(type1_avail(t), 8);
+	type1_put(t);
 	ram_done(&ram);
 }
 
@@ -285,12 +310,12 @@ static void unmap_all_takes_everything(void **state)
 	struct ram ram;
 
 	ram_init(&ram, 4 * PAGE);
-	struct ioas *ioas = two_areas(&ram);
+	struct type1 *t = two_areas(TYPE1_V2, &ram);
 
-	assert_int_equal(map(ioas, &ram, (1ull << 48) - PAGE, PAGE, RW, 0), 0);
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_ALL, 0, 0), 9 * PAGE);
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_ALL, 0, 0), 0);
-	ioas_put(ioas);
+	assert_int_equal(map(t, &ram, (1ull << 48) - PAGE, PAGE, RW, 0), 0);
+	assert_int_equal(unmap_all(t), 9 * PAGE);
+	assert_int_equal(unmap_all(t), 0);
+	type1_put(t);
 	ram_done(&ram);
 }
 
@@ -323,12 +348,11 @@ static bool model_cut(unsigned int at) /* is there no boundary before @at? */
 	       model[at - 1].id == model[at].id;
 }
 
-static int model_unmap(enum ioas_unmap_mode mode, unsigned int at,
-		       unsigned int n)
+static int model_unmap(uint64_t version, unsigned int at, unsigned int n)
 {
 	unsigned int end = at + n, count = 0;
 
-	if (mode == IOAS_UNMAP_V2 && (model_cut(at) || model_cut(end)))
+	if (version == TYPE1_V2 && (model_cut(at) || model_cut(end)))
 		return -EINVAL;
 	if (model_cut(at))
 		return 0;
@@ -349,7 +373,7 @@ static int model_access(unsigned int at, unsigned int n, uint32_t prot)
 	return 0;
 }
 
-static void check_access(struct ioas *ioas, struct ram *ram, unsigned int at,
+static void check_access(struct type1 *t, struct ram *ram, unsigned int at,
 			 unsigned int n, bool write)
 {
 	static uint8_t buf[MODEL_PAGES * PAGE];
@@ -360,11 +384,11 @@ static void check_access(struct ioas *ioas, struct ram *ram, unsigned int at,
 	uint8_t fill = (uint8_t)rand();
 
 	memset(buf, fill, len);
-	int r = write ? ioas_write(ioas, &ctx, iova, buf, len)
-		      : ioas_read(ioas, &ctx, iova, buf, len);
+	int r = write ? dma_write(type1_iopt(t), &ctx, iova, buf, len)
+		      : dma_read(type1_iopt(t), &ctx, iova, buf, len);
 
 	assert_int_equal(r,
-			 model_access(at, n, write ? IOAS_WRITE : IOAS_READ));
+			 model_access(at, n, write ? IOPT_WRITE : IOPT_READ));
 	for (uint64_t i = 0; r == 0 && i < len; i += PAGE / 2) {
 		uint64_t where = iova + i;
 		unsigned int src = model[where / PAGE].src;
@@ -375,52 +399,57 @@ static void check_access(struct ioas *ioas, struct ram *ram, unsigned int at,
 	}
 }
 
-static void random_operations_agree_with_the_model(void **state)
+static void agree_with_the_model(uint64_t version)
 {
-	struct ioas *ioas = new_ioas(IOAS_DMA_ENTRY_LIMIT);
+	struct type1 *t = new_type1(version, TYPE1_ENTRY_LIMIT);
 	struct ram ram;
 
 	ram_init(&ram, MODEL_PAGES * PAGE);
+	memset(model, 0, sizeof(model));
 	srand(7);
-	for (unsigned int round = 1; round <= 30000; round++) {
+	for (unsigned int round = 1; round <= 20000; round++) {
 		unsigned int at = (unsigned int)rand() % MODEL_PAGES;
 		unsigned int n =
 			1 + (unsigned int)rand() % (MODEL_PAGES - at) / 4;
 		unsigned int src = (unsigned int)rand() % (MODEL_PAGES - n + 1);
 		uint32_t prot = 1 + (uint32_t)rand() % 3;
-		enum ioas_unmap_mode mode = rand() % 2;
 		uint64_t got = 0;
 
 		switch (rand() % 8) {
 		case 0:
 		case 1:
 		case 2:
-			assert_int_equal(map(ioas, &ram, at * PAGE, n * PAGE,
-					     prot, src * PAGE),
+			assert_int_equal(map(t, &ram, at * PAGE, n * PAGE, prot,
+					     src * PAGE),
 					 model_map(round, at, n, prot, src));
 			break;
 		case 3:
 		case 4: {
-			int r = ioas_unmap(ioas, mode, at * PAGE, n * PAGE,
-					   &got);
+			int r = type1_unmap(t, false, at * PAGE, n * PAGE,
+					    &got);
 
 			assert_int_equal(r ? r : (int)(got / PAGE),
-					 model_unmap(mode, at, n));
+					 model_unmap(version, at, n));
 			break;
 		}
 		case 5:
 			if (rand() % 100)
 				break;
-			assert_int_equal(
-				unmap(ioas, IOAS_UNMAP_ALL, 0, 0) / PAGE,
-				model_unmap(IOAS_UNMAP_V1, 0, MODEL_PAGES));
+			assert_int_equal(unmap_all(t) / PAGE,
+					 model_unmap(TYPE1_V1, 0, MODEL_PAGES));
 			break;
 		default:
-			check_access(ioas, &ram, at, n, rand() % 2);
+			check_access(t, &ram, at, n, rand() % 2);
 		}
 	}
-	ioas_put(ioas);
+	type1_put(t);
 	ram_done(&ram);
+}
+
+static void random_operations_agree_with_the_model(void **state)
+{
+	agree_with_the_model(TYPE1_V1);
+	agree_with_the_model(TYPE1_V2);
 }
 
 /* --- DMA --- */
@@ -466,41 +495,43 @@ static int bar_setup(void **state)
 	return 0;
 }
 
-static void map_bar(struct ioas *ioas, uint64_t iova, uint64_t size,
-		    uint64_t off)
+static void map_bar(struct type1 *t, uint64_t iova, uint64_t size, uint64_t off)
 {
+	const struct type1_map map = {0, iova, size, RW};
 	struct mem_seg seg = {NULL, off, size};
 
 	assert_int_equal(mem_bar(&bar_ops, NULL, 0, &seg.mem), 0);
-	assert_int_equal(ioas_map(ioas, 0, iova, size, RW, &seg, 1), 0);
+	assert_int_equal(rig_map(t, &map, &seg, 1), 0);
 }
 
 static void dma_runs_across_adjacent_mappings(void **state)
 {
-	struct ioas *ioas = new_ioas(64);
+	struct type1 *t = new_type1(TYPE1_V2, 64);
 	struct dma_ctx ctx = {false};
 	struct ram ram;
 	uint8_t in[3 * PAGE], out[3 * PAGE];
 
 	ram_init(&ram, 4 * PAGE);
-	assert_int_equal(map(ioas, &ram, PAGE, PAGE, RW, 3 * PAGE), 0);
-	map_bar(ioas, 2 * PAGE, PAGE, 5 * PAGE);
-	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, RW, 0), 0);
+	assert_int_equal(map(t, &ram, PAGE, PAGE, RW, 3 * PAGE), 0);
+	map_bar(t, 2 * PAGE, PAGE, 5 * PAGE);
+	assert_int_equal(map(t, &ram, 3 * PAGE, PAGE, RW, 0), 0);
 
 	for (size_t i = 0; i < sizeof(out); i++)
 		out[i] = (uint8_t)(i * 7 + i / 256);
-	assert_int_equal(ioas_write(ioas, &ctx, PAGE + 5, out, 3 * PAGE - 9),
-			 0);
+	assert_int_equal(
+		dma_write(type1_iopt(t), &ctx, PAGE + 5, out, 3 * PAGE - 9), 0);
 	assert_memory_equal(ram.bytes + 3 * PAGE + 5, out, PAGE - 5);
 	assert_memory_equal(bar.bytes + 5 * PAGE, out + PAGE - 5, PAGE);
 	assert_memory_equal(ram.bytes, out + 2 * PAGE - 5, PAGE - 4);
-	assert_int_equal(ioas_read(ioas, &ctx, PAGE + 5, in, 3 * PAGE - 9), 0);
+	assert_int_equal(
+		dma_read(type1_iopt(t), &ctx, PAGE + 5, in, 3 * PAGE - 9), 0);
 	assert_memory_equal(in, out, 3 * PAGE - 9);
-	assert_int_equal(ioas_read(ioas, &ctx, 99 * PAGE, in, 0), 0);
+	assert_int_equal(dma_read(type1_iopt(t), &ctx, 99 * PAGE, in, 0), 0);
 
 	bar.result = -EIO;
-	assert_int_equal(ioas_read(ioas, &ctx, PAGE, in, 3 * PAGE), -EIO);
-	ioas_put(ioas);
+	assert_int_equal(dma_read(type1_iopt(t), &ctx, PAGE, in, 3 * PAGE),
+			 -EIO);
+	type1_put(t);
 	ram_done(&ram);
 }
 
@@ -508,9 +539,10 @@ static void dma_runs_across_adjacent_mappings(void **state)
 static void dma_finds_every_segment(void **state)
 {
 	enum { N = 37 };
-	struct ioas *ioas = new_ioas(64);
+	struct type1 *t = new_type1(TYPE1_V2, 64);
 	struct dma_ctx ctx = {false};
 	static uint8_t buf[N * PAGE];
+	const struct type1_map all = {0, 1 << 30, N * PAGE, IOPT_READ};
 	struct mem_seg seg[N];
 	struct ram ram;
 
@@ -520,36 +552,36 @@ static void dma_finds_every_segment(void **state)
 		seg[i] = (struct mem_seg){mem_get(ram.mem), (N - 1 - i) * PAGE,
 					  PAGE};
 		/* below, the same pages one mapping each */
-		assert_int_equal(map(ioas, &ram, i * PAGE, PAGE, IOAS_READ,
+		assert_int_equal(map(t, &ram, i * PAGE, PAGE, IOPT_READ,
 				     (N - 1 - i) * PAGE),
 				 0);
 	}
-	assert_int_equal(
-		ioas_map(ioas, 0, 1 << 30, N * PAGE, IOAS_READ, seg, N), 0);
-	assert_int_equal(ioas_avail(ioas), 64 - N - 1);
+	assert_int_equal(rig_map(t, &all, seg, N), 0);
+	assert_int_equal(type1_avail(t), 64 - N - 1);
 	for (unsigned int base = 0; base < 2; base++) {
 		memset(buf, 0xff, sizeof(buf));
-		assert_int_equal(ioas_read(ioas, &ctx, (uint64_t)base << 30,
-					   buf, sizeof(buf)),
+		assert_int_equal(dma_read(type1_iopt(t), &ctx,
+					  (uint64_t)base << 30, buf,
+					  sizeof(buf)),
 				 0);
 		for (unsigned int i = 0; i < N; i++)
 			assert_int_equal(buf[i * PAGE], N - 1 - i);
 	}
 	/* each segment alone */
 	for (unsigned int i = 0; i < N; i++) {
-		assert_int_equal(
-			ioas_read(ioas, &ctx, (1 << 30) + i * PAGE, buf, 1), 0);
+		assert_int_equal(dma_read(type1_iopt(t), &ctx,
+					  (1 << 30) + i * PAGE, buf, 1),
+				 0);
 		assert_int_equal(buf[0], N - 1 - i);
 	}
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, 1 << 30, N * PAGE),
-			 N * PAGE);
-	ioas_put(ioas);
+	assert_int_equal(unmap(t, 1 << 30, N * PAGE), N * PAGE);
+	type1_put(t);
 	ram_done(&ram);
 }
 
 static void dma_that_misses_copies_nothing(void **state)
 {
-	struct ioas *ioas = new_ioas(64);
+	struct type1 *t = new_type1(TYPE1_V2, 64);
 	struct dma_ctx ctx = {false};
 	uint8_t buf[4 * PAGE], before[4 * PAGE];
 	struct ram ram;
@@ -558,52 +590,57 @@ static void dma_that_misses_copies_nothing(void **state)
 	memset(ram.bytes, 1, 4 * PAGE);
 	memset(buf, 2, sizeof(buf));
 	memset(before, 1, sizeof(before));
-	assert_int_equal(map(ioas, &ram, PAGE, PAGE, RW, 0), 0);
-	assert_int_equal(map(ioas, &ram, 3 * PAGE, PAGE, RW, PAGE), 0);
-	assert_int_equal(map(ioas, &ram, 4 * PAGE, PAGE, IOAS_READ, 2 * PAGE),
-			 0);
-	assert_int_equal(map(ioas, &ram, 5 * PAGE, PAGE, IOAS_WRITE, 3 * PAGE),
-			 0);
+	assert_int_equal(map(t, &ram, PAGE, PAGE, RW, 0), 0);
+	assert_int_equal(map(t, &ram, 3 * PAGE, PAGE, RW, PAGE), 0);
+	assert_int_equal(map(t, &ram, 4 * PAGE, PAGE, IOPT_READ, 2 * PAGE), 0);
+	assert_int_equal(map(t, &ram, 5 * PAGE, PAGE, IOPT_WRITE, 3 * PAGE), 0);
 
-	assert_int_equal(ioas_write(ioas, &ctx, PAGE, buf, 3 * PAGE), -EFAULT);
-	assert_int_equal(ioas_write(ioas, &ctx, 0, buf, 2 * PAGE), -EFAULT);
-	assert_int_equal(ioas_write(ioas, &ctx, 3 * PAGE, buf, PAGE + 1),
+	assert_int_equal(dma_write(type1_iopt(t), &ctx, PAGE, buf, 3 * PAGE),
 			 -EFAULT);
-	assert_int_equal(ioas_write(ioas, &ctx, ~0ull, buf, 2), -EFAULT);
+	assert_int_equal(dma_write(type1_iopt(t), &ctx, 0, buf, 2 * PAGE),
+			 -EFAULT);
+	assert_int_equal(
+		dma_write(type1_iopt(t), &ctx, 3 * PAGE, buf, PAGE + 1),
+		-EFAULT);
+	assert_int_equal(dma_write(type1_iopt(t), &ctx, ~0ull, buf, 2),
+			 -EFAULT);
 	assert_memory_equal(ram.bytes, before, 4 * PAGE);
 	memset(buf, 1, sizeof(buf));
 	memset(ram.bytes, 3, 4 * PAGE);
-	assert_int_equal(ioas_read(ioas, &ctx, PAGE, buf, 3 * PAGE), -EFAULT);
-	assert_int_equal(ioas_read(ioas, &ctx, 3 * PAGE, buf, 2 * PAGE + 1),
+	assert_int_equal(dma_read(type1_iopt(t), &ctx, PAGE, buf, 3 * PAGE),
 			 -EFAULT);
-	assert_int_equal(ioas_read(ioas, &ctx, 5 * PAGE, buf, PAGE + 1),
+	assert_int_equal(
+		dma_read(type1_iopt(t), &ctx, 3 * PAGE, buf, 2 * PAGE + 1),
+		-EFAULT);
+	assert_int_equal(dma_read(type1_iopt(t), &ctx, 5 * PAGE, buf, PAGE + 1),
 			 -EFAULT);
 	assert_memory_equal(buf, before, 4 * PAGE);
-	assert_int_equal(ioas_read(ioas, &ctx, 3 * PAGE, buf, 2 * PAGE), 0);
-	ioas_put(ioas);
+	assert_int_equal(dma_read(type1_iopt(t), &ctx, 3 * PAGE, buf, 2 * PAGE),
+			 0);
+	type1_put(t);
 	ram_done(&ram);
 }
 
 static void dma_outlives_the_programs_mapping_and_fd(void **state)
 {
-	struct ioas *ioas = new_ioas(4);
+	struct type1 *t = new_type1(TYPE1_V2, 4);
 	struct dma_ctx ctx = {false};
 	struct ram ram;
 	char buf[4] = "abc";
 
 	ram_init(&ram, PAGE);
-	assert_int_equal(map(ioas, &ram, 0, PAGE, RW, 0), 0);
+	assert_int_equal(map(t, &ram, 0, PAGE, RW, 0), 0);
 	ram_done(&ram);
-	assert_int_equal(ioas_write(ioas, &ctx, 8, "xyz", 4), 0);
-	assert_int_equal(ioas_read(ioas, &ctx, 8, buf, 4), 0);
+	assert_int_equal(dma_write(type1_iopt(t), &ctx, 8, "xyz", 4), 0);
+	assert_int_equal(dma_read(type1_iopt(t), &ctx, 8, buf, 4), 0);
 	assert_string_equal(buf, "xyz");
-	ioas_put(ioas);
+	type1_put(t);
 }
 
 /* --- unmap against DMA in flight --- */
 
 struct call {
-	struct ioas *ioas;
+	struct type1 *t;
 	int result;
 	bool after_copy; /* had the held copy left when we returned? */
 };
@@ -614,7 +651,7 @@ static void *read_bar_area(void *arg)
 	struct dma_ctx ctx = {false};
 	uint8_t byte;
 
-	call->result = ioas_read(call->ioas, &ctx, 0, &byte, 1);
+	call->result = dma_read(type1_iopt(call->t), &ctx, 0, &byte, 1);
 	return NULL;
 }
 
@@ -623,7 +660,7 @@ static void *unmap_bar_area(void *arg)
 	struct call *call = arg;
 	uint64_t n;
 
-	call->result = ioas_unmap(call->ioas, IOAS_UNMAP_V2, 0, PAGE, &n);
+	call->result = type1_unmap(call->t, false, 0, PAGE, &n);
 	mutex_lock(&bar.lock);
 	call->after_copy = bar.left == 1;
 	mutex_unlock(&bar.lock);
@@ -642,43 +679,43 @@ static void bar_wait_inside(void)
 
 static void unmap_waits_for_its_own_range_only(void **state)
 {
-	struct ioas *ioas = new_ioas(4);
-	struct call reader = {ioas, -1, false}, unmapper = {ioas, -1, false};
+	struct type1 *t = new_type1(TYPE1_V2, 4);
+	struct call reader = {t, -1, false}, unmapper = {t, -1, false};
 	uint64_t deadline = clock_ns() + DEADLINE_NS;
 	struct dma_ctx ctx = {false};
-	pthread_t t[2];
+	pthread_t thread[2];
 	uint8_t byte;
 
-	map_bar(ioas, 0, PAGE, 0);
-	map_bar(ioas, PAGE, PAGE, PAGE);
+	map_bar(t, 0, PAGE, 0);
+	map_bar(t, PAGE, PAGE, PAGE);
 	bar.hold = true;
-	pthread_create(&t[0], NULL, read_bar_area, &reader);
+	pthread_create(&thread[0], NULL, read_bar_area, &reader);
 	bar_wait_inside();
 
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, PAGE, PAGE), PAGE);
-	pthread_create(&t[1], NULL, unmap_bar_area, &unmapper);
-	while (ioas_avail(ioas) != 4) { /* gone from the table */
+	assert_int_equal(unmap(t, PAGE, PAGE), PAGE);
+	pthread_create(&thread[1], NULL, unmap_bar_area, &unmapper);
+	while (type1_avail(t) != 4) { /* gone from the table */
 		assert_true(clock_ns() < deadline);
 		sched_yield();
 	}
-	assert_int_equal(ioas_read(ioas, &ctx, 0, &byte, 1), -EFAULT);
+	assert_int_equal(dma_read(type1_iopt(t), &ctx, 0, &byte, 1), -EFAULT);
 	/* and the table is free for others meanwhile */
-	map_bar(ioas, 0, PAGE, 0);
+	map_bar(t, 0, PAGE, 0);
 
 	mutex_lock(&bar.lock);
 	bar.hold = false;
 	cond_broadcast(&bar.changed);
 	mutex_unlock(&bar.lock);
-	pthread_join(t[0], NULL);
-	pthread_join(t[1], NULL);
+	pthread_join(thread[0], NULL);
+	pthread_join(thread[1], NULL);
 	assert_int_equal(reader.result, 0);
 	assert_int_equal(unmapper.result, 0);
 	assert_true(unmapper.after_copy);
-	ioas_put(ioas);
+	type1_put(t);
 }
 
 struct writer {
-	struct ioas *ioas;
+	struct type1 *t;
 	_Atomic bool stop;
 	_Atomic unsigned int landed;
 	_Atomic unsigned int missed;
@@ -692,7 +729,7 @@ static void *write_all_the_time(void *arg)
 
 	for (unsigned int i = 0; !atomic_load(&w->stop); i++) {
 		memset(buf, (int)i, sizeof(buf));
-		int r = ioas_write(w->ioas, &ctx, 0, buf, sizeof(buf));
+		int r = dma_write(type1_iopt(w->t), &ctx, 0, buf, sizeof(buf));
 
 		atomic_fetch_add(r ? &w->missed : &w->landed, 1);
 	}
@@ -702,7 +739,7 @@ static void *write_all_the_time(void *arg)
 /* Both pages or neither, and nothing any more once unmap has returned. */
 static void nothing_lands_after_unmap(void **state)
 {
-	struct writer w = {.ioas = new_ioas(16)};
+	struct writer w = {.t = new_type1(TYPE1_V2, 16)};
 	uint64_t end = clock_ns() + 500000000;
 	static uint8_t before[2 * PAGE];
 	pthread_t t[2];
@@ -711,13 +748,11 @@ static void nothing_lands_after_unmap(void **state)
 	ram_init(&ram, 2 * PAGE);
 	for (int i = 0; i < 2; i++)
 		pthread_create(&t[i], NULL, write_all_the_time, &w);
-	for (unsigned int i = 0; clock_ns() < end || !w.landed || !w.missed;
-	     i++) {
-		assert_int_equal(map(w.ioas, &ram, 0, PAGE, RW, 0), 0);
-		assert_int_equal(map(w.ioas, &ram, PAGE, PAGE, RW, PAGE), 0);
+	while (clock_ns() < end || !w.landed || !w.missed) {
+		assert_int_equal(map(w.t, &ram, 0, PAGE, RW, 0), 0);
+		assert_int_equal(map(w.t, &ram, PAGE, PAGE, RW, PAGE), 0);
 		sched_yield();
-		unmap(w.ioas, i % 2 ? IOAS_UNMAP_V2 : IOAS_UNMAP_V1, 0,
-		      2 * PAGE);
+		unmap(w.t, 0, 2 * PAGE);
 		memcpy(before, ram.bytes, sizeof(before));
 		sched_yield();
 		assert_memory_equal(before, ram.bytes, sizeof(before));
@@ -725,7 +760,7 @@ static void nothing_lands_after_unmap(void **state)
 	w.stop = true;
 	for (int i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
-	ioas_put(w.ioas);
+	type1_put(w.t);
 	ram_done(&ram);
 }
 
@@ -733,113 +768,113 @@ static void nothing_lands_after_unmap(void **state)
 static void many_mappings_go_in_one_pass(void **state)
 {
 	enum { N = 60000 };
-	struct ioas *ioas = new_ioas(IOAS_DMA_ENTRY_LIMIT);
+	struct type1 *t = new_type1(TYPE1_V2, TYPE1_ENTRY_LIMIT);
 	struct ram ram;
 
 	ram_init(&ram, PAGE);
 	for (uint64_t i = 0; i < N; i++)
-		assert_int_equal(map(ioas, &ram, 2 * i * PAGE, PAGE, RW, 0), 0);
+		assert_int_equal(map(t, &ram, 2 * i * PAGE, PAGE, RW, 0), 0);
 	uint64_t start = clock_ns();
 
-	assert_int_equal(unmap(ioas, IOAS_UNMAP_V2, PAGE, (2 * N - 3) * PAGE),
-			 (N - 2) * PAGE);
+	assert_int_equal(unmap(t, PAGE, (2 * N - 3) * PAGE), (N - 2) * PAGE);
 	assert_true(clock_ns() - start < 2000000000ull);
-	assert_int_equal(ioas_avail(ioas), IOAS_DMA_ENTRY_LIMIT - 2);
-	ioas_put(ioas);
+	assert_int_equal(type1_avail(t), TYPE1_ENTRY_LIMIT - 2);
+	type1_put(t);
 	ram_done(&ram);
 }
 
 /* --- dirty pages --- */
 
-static int dirty(struct ioas *ioas, uint64_t size, struct ioas_dirty *d,
+static int dirty(struct type1 *t, uint64_t size, struct type1_dirty *d,
 		 struct iova_range range[2], size_t *ret_n)
 {
-	return ioas_dirty(ioas, 0, size, d, range, 2, ret_n);
+	d->size = size;
+	return type1_dirty(t, d, range, 2, ret_n);
 }
 
 static void dirty_pages_are_all_that_is_mapped(void **state)
 {
-	struct ioas *ioas = new_ioas(8);
-	struct ioas_dirty d = {0};
+	struct type1 *t = new_type1(TYPE1_V2, 8);
+	struct type1_dirty d = {0};
 	struct iova_range range[2];
 	struct ram ram;
 	size_t n;
 
 	ram_init(&ram, 4 * PAGE);
 	for (uint64_t i = 0; i < 3; i++)
-		map(ioas, &ram, 2 * i * PAGE, PAGE, IOAS_READ, 0);
-	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), -EINVAL);
-	ioas_track(ioas, true);
-	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+		map(t, &ram, 2 * i * PAGE, PAGE, IOPT_READ, 0);
+	assert_int_equal(dirty(t, 8 * PAGE, &d, range, &n), -EINVAL);
+	type1_track(t, true);
+	assert_int_equal(dirty(t, 8 * PAGE, &d, range, &n), 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(range[1].first, 2 * PAGE);
 	assert_int_equal(range[1].last, 3 * PAGE - 1);
 	d.done = n;
-	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+	assert_int_equal(dirty(t, 8 * PAGE, &d, range, &n), 0);
 	assert_int_equal(n, 1);
 	assert_int_equal(range[0].first, 4 * PAGE);
-	ioas_track(ioas, false);
-	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), -EINVAL);
-	ioas_put(ioas);
+	type1_track(t, false);
+	assert_int_equal(dirty(t, 8 * PAGE, &d, range, &n), -EINVAL);
+	type1_put(t);
 	ram_done(&ram);
 }
 
 static void a_changed_table_is_told_of_from_the_start(void **state)
 {
-	struct ioas *ioas = new_ioas(8);
-	struct ioas_dirty d = {0};
+	struct type1 *t = new_type1(TYPE1_V2, 8);
+	struct type1_dirty d = {0};
 	struct iova_range range[2];
 	uint64_t unmapped = 1;
 	struct ram ram;
 	size_t n;
 
 	ram_init(&ram, 4 * PAGE);
-	ioas_track(ioas, true);
-	map(ioas, &ram, 0, PAGE, RW, 0);
-	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+	type1_track(t, true);
+	map(t, &ram, 0, PAGE, RW, 0);
+	assert_int_equal(dirty(t, 8 * PAGE, &d, range, &n), 0);
 	d.done = 1;
-	map(ioas, &ram, 4 * PAGE, PAGE, RW, 0);
-	assert_int_equal(ioas_unmap_dirty(ioas, 0, &d, &unmapped), -EAGAIN);
+	map(t, &ram, 4 * PAGE, PAGE, RW, 0);
+	assert_int_equal(type1_unmap_dirty(t, &d, &unmapped), -EAGAIN);
 	assert_int_equal(unmapped, 0);
-	assert_int_equal(dirty(ioas, 8 * PAGE, &d, range, &n), 0);
+	assert_int_equal(dirty(t, 8 * PAGE, &d, range, &n), 0);
 	assert_int_equal(d.done, 0);
 	assert_int_equal(n, 2);
 	d.done = n;
-	assert_int_equal(ioas_unmap_dirty(ioas, 0, &d, &unmapped), 0);
+	assert_int_equal(type1_unmap_dirty(t, &d, &unmapped), 0);
 	assert_int_equal(unmapped, 2 * PAGE);
-	assert_int_equal(ioas_mapped(ioas), 0);
-	ioas_put(ioas);
+	assert_int_equal(type1_mapped(t), 0);
+	type1_put(t);
 	ram_done(&ram);
 }
 
 /* What a program says it has been told of is not to be believed. */
 static void no_more_is_done_than_there_is(void **state)
 {
-	struct ioas *ioas = new_ioas(8);
-	struct ioas_dirty d = {0};
+	struct type1 *t = new_type1(TYPE1_V2, 8);
+	struct type1_dirty d = {0};
 	struct iova_range range[2];
 	struct ram ram;
 	size_t n;
 
 	ram_init(&ram, 4 * PAGE);
-	ioas_track(ioas, true);
-	map(ioas, &ram, 0, PAGE, RW, 0);
-	map(ioas, &ram, 4 * PAGE, PAGE, RW, 0);
-	assert_int_equal(dirty(ioas, 2 * PAGE, &d, range, &n), 0);
+	type1_track(t, true);
+	map(t, &ram, 0, PAGE, RW, 0);
+	map(t, &ram, 4 * PAGE, PAGE, RW, 0);
+	assert_int_equal(dirty(t, 2 * PAGE, &d, range, &n), 0);
 	for (uint64_t done = 2; done; done <<= 1) {
 		d.done = done;
-		assert_int_equal(dirty(ioas, 2 * PAGE, &d, range, &n), 0);
+		assert_int_equal(dirty(t, 2 * PAGE, &d, range, &n), 0);
 		assert_int_equal(d.done, 0);
 		assert_int_equal(n, 1);
 	}
-	ioas_put(ioas);
+	type1_put(t);
 	ram_done(&ram);
 }
 
 /* The row stays lowered. */
 static void a_program_maps_within_its_share_of_segments(void **state)
 {
-	struct ioas *a = new_ioas(8), *b = new_ioas(8);
+	struct type1 *a = new_type1(TYPE1_V2, 8), *b = new_type1(TYPE1_V2, 8);
 	struct ram ram;
 
 	share_lower(SHARE_SEGMENTS, 4);
@@ -849,10 +884,10 @@ static void a_program_maps_within_its_share_of_segments(void **state)
 	assert_int_equal(map(b, &ram, 0, PAGE, RW, 0), 0);
 	assert_int_equal(map(b, &ram, PAGE, PAGE, RW, 0), -ENOMEM);
 	assert_int_equal(share_held(SHARE_SEGMENTS, getpid()), 2);
-	assert_int_equal(unmap(a, IOAS_UNMAP_V2, 0, PAGE), PAGE);
+	assert_int_equal(unmap(a, 0, PAGE), PAGE);
 	assert_int_equal(map(b, &ram, PAGE, PAGE, RW, 0), 0);
-	ioas_put(a);
-	ioas_put(b);
+	type1_put(a);
+	type1_put(b);
 	assert_int_equal(share_held(SHARE_SEGMENTS, getpid()), 0);
 	ram_done(&ram);
 }
