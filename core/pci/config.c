@@ -23,8 +23,7 @@ enum {
 	STATE_MEMORY = 1,
 	STATE_IO = 2,
 	STATE_MASTER = 4,
-	STATE_INTX_DISABLED = 8,
-	STATE_D0 = 16,
+	STATE_D0 = 8,
 };
 
 /*
@@ -44,8 +43,6 @@ static void config_publish(struct config *c) REQUIRES(&c->lock)
 		state |= STATE_IO;
 	if (hw & PCI_COMMAND_MASTER && c->power == POWER_D0)
 		state |= STATE_MASTER;
-	if (virt & PCI_COMMAND_INTX_DISABLE)
-		state |= STATE_INTX_DISABLED;
 	if (c->power == POWER_D0)
 		state |= STATE_D0;
 	atomic_store_explicit(&c->state, state, memory_order_release);
@@ -294,11 +291,6 @@ bool config_bus_master(const struct config *c)
 bool config_in_d0(const struct config *c)
 {
 	return state_has(c, STATE_D0);
-}
-
-bool config_intx_disabled(const struct config *c)
-{
-	return state_has(c, STATE_INTX_DISABLED);
 }
 
 /* What the interrupt code does */

@@ -154,9 +154,6 @@ bool config_io_enabled(const struct config *c);
 bool config_bus_master(const struct config *c);
 /** config_in_d0() - Power state D0 */
 bool config_in_d0(const struct config *c);
-/** config_intx_disabled() - DisINTx of the virtual view */
-bool config_intx_disabled(const struct config *c);
-
 /*
  * What the interrupt code does to the hardware's view.
  * Context: take the config lock, raise no event; igate or the irq lock is held.

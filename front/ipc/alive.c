@@ -278,19 +278,6 @@ void alive_make_room(struct server *s)
 	settle_lanes(s, lanes);
 }
 
-bool server_idle(struct server *s)
-{
-	struct file *f;
-
-	alive_settle(s);
-	mutex_lock(&s->table_lock);
-	TAILQ_FOREACH (f, &s->table, link)
-		if (!file_is_door(f))
-			break;
-	mutex_unlock(&s->table_lock);
-	return !f;
-}
-
 bool server_release_all(struct server *s)
 {
 	struct file *f;

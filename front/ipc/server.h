@@ -39,7 +39,4 @@ struct server *server_free(struct server *s);
 
 const struct front_conf *server_conf(const struct server *s);
 
-/** server_idle() - No program holds any file */
-bool server_idle(struct server *s);
-
 #endif

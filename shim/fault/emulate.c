@@ -422,24 +422,6 @@ static int do_vec(const struct insn *insn, mcontext_t *mc,
 			    : vec_load(insn, mc, bus);
 }
 
-bool emu_reads(const struct insn *insn)
-{
-	switch (insn->op) {
-	case INSN_MOV:
-	case INSN_VEC:
-	case INSN_VEC_LOW:
-	case INSN_VEC_HIGH:
-		return !insn->to_mem;
-	case INSN_SETCC:
-	case INSN_MOVS:
-	case INSN_STOS:
-	case INSN_NOTHING:
-		return false;
-	default:
-		return true;
-	}
-}
-
 bool emu_writes(const struct insn *insn)
 {
 	switch (insn->op) {

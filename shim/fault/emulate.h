@@ -25,9 +25,6 @@ struct emu_bus {
 	void *arg;
 };
 
-/** emu_reads() - Does it read at insn->addr */
-bool emu_reads(const struct insn *insn);
-
 /** emu_writes() - Does it write at insn->addr */
 bool emu_writes(const struct insn *insn);
 

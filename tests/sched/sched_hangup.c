@@ -135,7 +135,7 @@ static void hangup(void *arg)
 	check_free();
 	gate_check_quiet(g.rd);
 	files_close(&g.got);
-	sched_expect(server_idle(g.served.server), "a file is left");
+	sched_expect(served_idle(&g.served), "a file is left");
 	client_done(&g.owner);
 	client_done(&g.other);
 	client_done(&g.third);

@@ -9,6 +9,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "front/alive.h"
+#include "front/file.h"
 #include "front/sysfs/show.h"
 #include "served.h"
 #include "uapi/vfio.h"
@@ -79,6 +81,21 @@ void served_begin(struct served *s, unsigned int n_devs)
 	int r = server_new(&conf, s->door, &s->server);
 
 	sched_expect(r == 0, "server: %s", strerror(-r));
+}
+
+bool served_idle(struct served *s)
+{
+	size_t n;
+
+	alive_settle(s->server);
+
+	struct file **files = file_list(s->server, &n);
+
+	sched_expect(files, "memory");
+	for (size_t i = 0; i < n; i++)
+		file_put(files[i]);
+	free(files);
+	return !n;
 }
 
 void served_end(struct served *s)

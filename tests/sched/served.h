@@ -45,6 +45,9 @@ struct files {
 	int device;
 };
 
+/** served_idle() - No program holds any file, nor is one left that it held */
+bool served_idle(struct served *s);
+
 /**
  * files_open() - All three, memory decode on
  * files_open_in() - The same in a container there is
