@@ -53,6 +53,9 @@ struct sv_dev *device_file_dev(const struct file *f);
 void container_node_stat(struct sv_stat *st);
 void group_node_stat(unsigned int id, struct sv_stat *st);
 
+/** iommu_ioctl() - One of those a container has once it has an IOMMU; -ENOTTY */
+int64_t iommu_ioctl(struct call *call, struct type1 *type1);
+
 /**
  * dirty_pages() - VFIO_IOMMU_DIRTY_PAGES (kernel-semantics 2.10)
  * dirty_unmap() - VFIO_IOMMU_UNMAP_DMA with GET_DIRTY_BITMAP; on success

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A program's memory: front/vfio/usermem.h. */
+/* A program's memory: front/usermem.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -7,7 +7,7 @@
 
 #include "core/machine/machine.h"
 #include "front/call.h"
-#include "front/vfio/usermem.h"
+#include "front/usermem.h"
 #include "lib/refuse.h"
 
 static uint64_t min_u64(uint64_t a, uint64_t b)

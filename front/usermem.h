@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What lies behind addresses of a program that makes a request. */
-#ifndef SOFTVFIO_FRONT_VFIO_USERMEM_H
-#define SOFTVFIO_FRONT_VFIO_USERMEM_H
+#ifndef SOFTVFIO_FRONT_USERMEM_H
+#define SOFTVFIO_FRONT_USERMEM_H
 
 #include <stdint.h>
 #include <sys/types.h>
