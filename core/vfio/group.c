@@ -111,9 +111,11 @@ int group_set_container(struct group *g, struct container *c)
 
 	mutex_lock(&g->lock);
 	if (g->container)
-		r = refuse(EINVAL, "group %u: has a container already", g->id);
+		r = refuse(EINVAL, "SET_CONTAINER: the group has a container");
 	else
 		r = check_has_members(g);
+	if (r == 0 && !c)
+		r = -EBADFD;
 	if (r == 0) {
 		g->container = container_get(c);
 		container_attach(c);

@@ -77,12 +77,14 @@ int group_get_status(struct group *g, struct group_status *ret_status);
 
 /**
  * group_set_container() - VFIO_GROUP_SET_CONTAINER
- * @c: one reference is taken on success
+ * @c: one reference is taken on success; NULL: what was passed is none, which
+ *     Linux finds after it has looked at the group
  *
  * A member without a driver is in nobody's way (Linux: EPERM only for one that
  * a driver of the host's uses, and there are none here).
  *
- * Return: 0; -EINVAL it has a container; -ENODEV as group_get_status().
+ * Return: 0; -EINVAL it has a container; -ENODEV as group_get_status(); -EBADFD
+ * no container, for the caller to refuse, who knows what it is instead.
  */
 int group_set_container(struct group *g, struct container *c);
 

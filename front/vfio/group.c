@@ -67,19 +67,11 @@ static int64_t set_container(struct call *call)
 	struct file *f = file_behind(call->server, fd);
 	struct container *c = f ? container_file_get(f) : NULL;
 
-	/* Linux looks at the group first, then at what kind of file it is */
-	struct group_status gs;
-
-	r = group_get_status(group_of(call), &gs);
-	if (gs.container_set)
-		r = refuse(EINVAL, "SET_CONTAINER: the group has a container");
-	else if (r == 0 && !c)
+	r = group_set_container(group_of(call), c);
+	if (r == -EBADFD)
 		r = refuse(EBADFD,
-			   "SET_CONTAINER: descriptor %d is no "
-			   "container",
+			   "SET_CONTAINER: descriptor %d is no container",
 			   number);
-	else if (r == 0)
-		r = group_set_container(group_of(call), c);
 	container_put(c);
 	file_put(f);
 	return r;
