@@ -29,21 +29,21 @@ MUTANTS = [
      [("	if (is_all_known(bar))\n",
        "	if (ftruncate(bar->memfd, (off_t)bar->len) < 0)\n		return;\n"
        "	sched_point(\"extended\");\n	if (is_all_known(bar))\n")]),
-    ("closed without the lock", "core/pci/device.c", "gate",
+    ("closed without the lock", "core/pci/device_gate.c", "gate",
      [("		return;\n	}\n"
        "	device_gate_close(dev);\n	rwlock_unwrite(&dev->memory_lock);",
        "		return;\n	}\n	rwlock_unwrite(&dev->memory_lock);\n"
        "	device_gate_close(dev);")]),
-    ("opened without the lock", "core/pci/device.c", "gate-reset",
+    ("opened without the lock", "core/pci/device_gate.c", "gate-reset",
      [("		return;\n	}\n"
        "	device_gate_update(dev);\n	rwlock_unwrite(&dev->memory_lock);",
        "		return;\n	}\n	rwlock_unwrite(&dev->memory_lock);\n"
        "	device_gate_update(dev);")]),
-    ("not looked at again once settled", "core/pci/device.c", "gate-reset",
-     [("	struct sv_dev *dev = opaque;\n\n	gate_update(dev);\n"
+    ("not looked at again once settled", "core/pci/device_power.c", "gate-reset",
+     [("	struct sv_dev *dev = opaque;\n\n	device_gate_sync(dev);\n"
        "	if (config_memory_enabled",
        "	struct sv_dev *dev = opaque;\n\n	if (config_memory_enabled")]),
-    ("an access is not waited for", "core/pci/device.c", "gate",
+    ("an access is not waited for", "core/pci/device_power.c", "gate",
      [("	if (access_lock(dev))\n		mutex_unlock(&dev->access);\n", "")]),
     # Faults and accesses
     ("a fault does not wait for a reset", "core/pci/region.c", "reset",
@@ -65,10 +65,12 @@ MUTANTS = [
        ")\n		return;\n	bool asleep = dev->wakeup_fd >= 0;\n"
        "	mutex_lock(&dev->model);\n	if (asleep) {")]),
     # Reset, close
-    ("a reset opens what was closed", "core/pci/device.c", "low-power",
+    ("a reset opens what was closed", "core/pci/device_reset.c", "low-power",
      [("	device_power_on(dev, why);\n	device_gate_update(dev);",
-       "	device_power_on(dev, why);\n	gate_set_locked(dev, true);")]),
-    ("a closed function is in use", "core/pci/device.c", "close",
+       "	device_power_on(dev, why);\n"
+       "	for (unsigned int i = 0; i < SV_NUM_BARS; i++)\n"
+       "		bar_open(&dev->bar[i]);\n	dev->gate_open = true;")]),
+    ("a closed function is in use", "core/pci/device_reset.c", "close",
      [("dev->in_use = why == SV_RESET_OPEN;", "dev->in_use = true;")]),
     ("a thread is woken without its lock", "core/pci/devthread.c", "close",
      [("	mutex_lock(&t->lock);\n	cond_signal(&t->wake);\n"
