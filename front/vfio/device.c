@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device's file: kernel-semantics 3. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/vfio/group.h"
 #include "front/ioctl.h"
 #include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
-#include "lib/evfd.h"
 #include "lib/refuse.h"
 #include "lib/size.h"
 #include "uapi/vfio.h"
@@ -98,215 +93,9 @@ static int64_t get_region_info(struct call *call)
 				     sizeof(info));
 }
 
-static int64_t get_irq_info(struct call *call)
-{
-	struct vfio_irq_info info;
-	struct irq_info irq;
-	int r = ioctl_copy_in(call, &info, sizeof(info));
-
-	if (r == 0)
-		r = irq_get_info(device_of(call)->irq, info.index, &irq);
-	if (r < 0)
-		return r;
-	info.flags = irq.flags;
-	info.count = irq.count;
-	return call_copy_out(call, ioctl_arg(call), &info, sizeof(info));
-}
-
-/* A descriptor number of the program's as irq_set() takes it: enum irq_fd. */
-static int irq_fd(struct call *call, int32_t number, int *ret_fd)
-{
-	char unused[REFUSAL_MAX];
-
-	if (number < 0) {
-		*ret_fd = number == -1 ? IRQ_FD_NONE : IRQ_FD_NEGATIVE;
-		return 0;
-	}
-
-	int r = call_fd(call, number, ret_fd);
-
-	if (r == -EBADF) {
-		refusal_take(unused);
-		*ret_fd = IRQ_FD_BAD;
-		return 0;
-	}
-	if (r == 0 && evfd_check(*ret_fd) < 0)
-		*ret_fd = IRQ_FD_NOT_EVENTFD;
-	return r;
-}
-
-static int irq_fds(struct call *call, const int32_t *numbers, uint32_t count,
-		   int *fds)
-{
-	int r = 0;
-
-	/* look at all of them, so that one round asks for all */
-	for (uint32_t i = 0; i < count; i++) {
-		int one = irq_fd(call, numbers[i], &fds[i]);
-
-		if (one < 0)
-			r = one;
-	}
-	return r;
-}
-
-static int set_irqs_data(struct call *call, const struct vfio_irq_set *set,
-			 const uint8_t *data)
-{
-	struct irq_request ir = {
-		.flags = set->flags,
-		.index = set->index,
-		.start = set->start,
-		.count = set->count,
-		.pid = call->pid,
-	};
-	_cleanup_(freep) int *fds = NULL;
-
-	if (set->flags & VFIO_IRQ_SET_DATA_BOOL)
-		ir.bools = data;
-	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
-		fds = calloc(set->count + 1, sizeof(*fds));
-		if (!fds)
-			return -ENOMEM;
-
-		int r = irq_fds(call, (const void *)data, set->count, fds);
-
-		if (r < 0)
-			return r;
-		ir.fds = fds;
-	}
-	return irq_set(device_of(call)->irq, &ir);
-}
-
-static int64_t set_irqs(struct call *call)
-{
-	struct vfio_irq_set set;
-	size_t head = offsetof(struct vfio_irq_set, data), bytes;
-	int r = ioctl_copy_in(call, &set, head);
-
-	if (r == 0)
-		r = irq_check(device_of(call)->irq, set.flags, set.index,
-			      set.start, set.count, set.argsz - head, &bytes);
-	if (r < 0)
-		return r;
-
-	_cleanup_(freep) uint8_t *data = calloc(1, bytes + 1);
-
-	if (!data)
-		return -ENOMEM;
-	if (bytes)
-		r = call_copy_in(call, ioctl_arg(call) + head, data, bytes);
-	return r < 0 ? r : set_irqs_data(call, &set, data);
-}
-
 static int64_t reset(struct call *call)
 {
 	return device_reset(device_of(call));
-}
-
-/* vfio_check_feature(): 1 = go on, else the answer */
-static int feature_check(uint32_t flags, size_t room, uint32_t ops,
-			 size_t payload)
-{
-	uint32_t op =
-		flags & (VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET);
-
-	if (op & ~ops)
-		return refuse(EINVAL, "feature %u cannot be %s",
-			      flags & VFIO_DEVICE_FEATURE_MASK,
-			      op & ~ops & VFIO_DEVICE_FEATURE_GET ? "read"
-								  : "set");
-	if (flags & VFIO_DEVICE_FEATURE_PROBE)
-		return 0;
-	if (!op)
-		return refuse(EINVAL, "feature %u: neither GET nor SET",
-			      flags & VFIO_DEVICE_FEATURE_MASK);
-	if (room < payload)
-		return refuse(EINVAL,
-			      "feature %u: payload of %zu bytes, "
-			      "needs %zu",
-			      flags & VFIO_DEVICE_FEATURE_MASK, room, payload);
-	return 1;
-}
-
-static int low_power_entry(struct call *call, uint32_t flags, size_t room)
-{
-	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
-
-	return r == 1 ? device_low_power(device_of(call), true, -1) : r;
-}
-
-static int low_power_wakeup(struct call *call, uint32_t flags, size_t room)
-{
-	struct vfio_device_low_power_entry_with_wakeup entry;
-	int fd;
-	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET,
-			      sizeof(entry));
-
-	if (r != 1)
-		return r;
-	r = call_copy_in(call,
-			 ioctl_arg(call) +
-				 offsetof(struct vfio_device_feature, data),
-			 &entry, sizeof(entry));
-	if (r < 0)
-		return r;
-	if (entry.wakeup_eventfd < 0)
-		return refuse(EINVAL, "wakeup_eventfd %d",
-			      entry.wakeup_eventfd);
-	r = call_fd(call, entry.wakeup_eventfd, &fd);
-	if (r == 0)
-		r = evfd_check(fd);
-	if (r < 0)
-		return r;
-
-	_cleanup_(closep) int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	if (own < 0)
-		return -errno;
-	r = device_low_power(device_of(call), true, own);
-	if (r == 0)
-		(void)TAKE_FD(own);
-	return r;
-}
-
-static int low_power_exit(struct call *call, uint32_t flags, size_t room)
-{
-	int r = feature_check(flags, room, VFIO_DEVICE_FEATURE_SET, 0);
-
-	return r == 1 ? device_low_power(device_of(call), false, -1) : r;
-}
-
-static int64_t feature(struct call *call)
-{
-	const uint32_t known =
-		VFIO_DEVICE_FEATURE_MASK | VFIO_DEVICE_FEATURE_GET |
-		VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PROBE;
-	const uint32_t both = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET;
-	struct vfio_device_feature f;
-	size_t head = sizeof(f);
-	int r = ioctl_copy_in(call, &f, head);
-
-	if (r < 0)
-		return r;
-	if (f.flags & ~known)
-		return refuse(EINVAL, "unknown flags %#x", f.flags & ~known);
-	if (!(f.flags & VFIO_DEVICE_FEATURE_PROBE) && (f.flags & both) == both)
-		return refuse(EINVAL, "GET and SET at once");
-	switch (f.flags & VFIO_DEVICE_FEATURE_MASK) {
-	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
-		return low_power_entry(call, f.flags, f.argsz - head);
-	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
-		return low_power_wakeup(call, f.flags, f.argsz - head);
-	case VFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
-		return low_power_exit(call, f.flags, f.argsz - head);
-	case VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2:
-		/* unlike the features it belongs to, which are unknown then */
-		return refuse(EINVAL, "this device cannot migrate");
-	default:
-		return refuse(ENOTTY, "this device has no feature %u",
-			      f.flags & VFIO_DEVICE_FEATURE_MASK);
-	}
 }
 
 static const struct ioctl_row device_rows[] = {

@@ -70,14 +70,21 @@ int dirty_unmap(struct call *call, struct type1 *type1,
 		struct vfio_iommu_type1_dma_unmap *unmap);
 
 /**
+ * get_irq_info() - VFIO_DEVICE_GET_IRQ_INFO
+ * set_irqs() - VFIO_DEVICE_SET_IRQS
  * get_hot_reset_info() - VFIO_DEVICE_GET_PCI_HOT_RESET_INFO
  * pci_hot_reset() - VFIO_DEVICE_PCI_HOT_RESET
  * ioeventfd() - VFIO_DEVICE_IOEVENTFD
+ * feature() - VFIO_DEVICE_FEATURE
  *
- * Return: kernel-semantics 3.7 and 3.8; or as call_*().
+ * Context: a call on a device's file.
+ * Return: kernel-semantics 3; or as call_*().
  */
+int64_t get_irq_info(struct call *call);
+int64_t set_irqs(struct call *call);
 int64_t get_hot_reset_info(struct call *call);
 int64_t pci_hot_reset(struct call *call);
 int64_t ioeventfd(struct call *call);
+int64_t feature(struct call *call);
 
 #endif
