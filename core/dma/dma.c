@@ -66,9 +66,12 @@ static void unpin(struct iopt *iopt, struct area **list, size_t n)
 /* Have the memory of what is pinned looked up: 0 or -EIO. */
 static int resolve(const struct pins *pins)
 {
-	for (size_t i = 0; i < pins->n; i++)
-		if (pages_resolve(pins->list[i]->pages) < 0)
+	for (size_t i = 0; i < pins->n; i++) {
+		struct pages *p = pins->list[i]->pages;
+
+		if (!pages_list(p) && pages_resolve(p) < 0)
 			return -EIO;
+	}
 	return 0;
 }
 

@@ -388,15 +388,23 @@ void iopt_for_each(struct iopt *iopt, struct iova_range range, size_t skip,
 	rwlock_unread(&iopt->lock);
 }
 
-/* One whose memory is not looked up yet, with a reference; NULL: none. */
-static struct pages *find_late(struct iopt *iopt)
+/*
+ * The first at *@iova or behind it whose memory is not looked up yet, with a
+ * reference, and where it is; NULL: none.
+ */
+static struct pages *find_late(struct iopt *iopt, uint64_t *iova)
 {
 	struct pages *p = NULL;
 
 	rwlock_read(&iopt->lock);
-	for (size_t i = 0; i < iopt->n && !p; i++)
-		if (!pages_list(iopt->area[i]->pages))
-			p = pages_get(iopt->area[i]->pages);
+	for (size_t i = area_index(iopt, *iova); i < iopt->n && !p; i++) {
+		const struct area *a = iopt->area[i];
+
+		if (pages_list(a->pages))
+			continue;
+		p = pages_get(a->pages);
+		*iova = a->first;
+	}
 	rwlock_unread(&iopt->lock);
 	return p;
 }
@@ -404,9 +412,10 @@ static struct pages *find_late(struct iopt *iopt)
 int iopt_resolve(struct iopt *iopt)
 {
 	struct pages *p;
+	uint64_t at = 0;
 	int r = 0;
 
-	while (r == 0 && (p = find_late(iopt))) {
+	while (r == 0 && (p = find_late(iopt, &at))) {
 		r = pages_resolve(p);
 		pages_put(p);
 	}
@@ -414,30 +423,6 @@ int iopt_resolve(struct iopt *iopt)
 }
 
 /* --- out --- */
-
-void iopt_listen(struct iopt *iopt, struct iopt_listener *l)
-{
-	rwlock_write(&iopt->lock);
-	LIST_INSERT_HEAD(&iopt->listeners, l, link);
-	rwlock_unwrite(&iopt->lock);
-}
-
-void iopt_unlisten(struct iopt *iopt, struct iopt_listener *l)
-{
-	rwlock_write(&iopt->lock);
-	LIST_REMOVE(l, link);
-	rwlock_unwrite(&iopt->lock);
-}
-
-static void tell(struct iopt *iopt, const struct area *chain)
-	REQUIRES(&iopt->lock)
-{
-	struct iopt_listener *l;
-
-	for (const struct area *a = chain; a; a = a->next)
-		LIST_FOREACH (l, &iopt->listeners, link)
-			l->unmap(l, (struct iova_range){a->first, a->last});
-}
 
 void iopt_remove(struct iopt *iopt, uint64_t first, uint64_t last,
 		 struct iopt_removed *ret_removed)
@@ -450,7 +435,6 @@ void iopt_remove(struct iopt *iopt, uint64_t first, uint64_t last,
 	if (from < end) {
 		ret_removed->n = end - from;
 		ret_removed->chain = table_remove(iopt, from, end);
-		tell(iopt, ret_removed->chain);
 	}
 	rwlock_unwrite(&iopt->lock);
 }
@@ -485,13 +469,56 @@ static void area_wait_idle(struct iopt *iopt, struct area *a)
 	mutex_unlock(&iopt->idle_lock);
 }
 
+void iopt_listen(struct iopt *iopt, struct iopt_listener *l)
+{
+	l->calls = 0;
+	l->leaving = false;
+	mutex_lock(&iopt->idle_lock);
+	LIST_INSERT_HEAD(&iopt->listeners, l, link);
+	atomic_fetch_add(&iopt->n_listeners, 1);
+	mutex_unlock(&iopt->idle_lock);
+}
+
+void iopt_unlisten(struct iopt *iopt, struct iopt_listener *l)
+{
+	mutex_lock(&iopt->idle_lock);
+	l->leaving = true;
+	while (l->calls)
+		cond_wait(&iopt->idle, &iopt->idle_lock);
+	LIST_REMOVE(l, link);
+	atomic_fetch_sub(&iopt->n_listeners, 1);
+	mutex_unlock(&iopt->idle_lock);
+}
+
+/* One that is called stays in the list, so that there is a next one. */
+static void tell(struct iopt *iopt, struct iova_range range)
+{
+	struct iopt_listener *l;
+
+	mutex_lock(&iopt->idle_lock);
+	LIST_FOREACH (l, &iopt->listeners, link) {
+		if (l->leaving)
+			continue;
+		l->calls++;
+		mutex_unlock(&iopt->idle_lock);
+		l->unmap(l, range);
+		mutex_lock(&iopt->idle_lock);
+		if (--l->calls == 0)
+			cond_broadcast(&iopt->idle);
+	}
+	mutex_unlock(&iopt->idle_lock);
+}
+
 uint64_t iopt_drop(struct iopt *iopt, struct iopt_removed *removed)
 {
+	bool heard = atomic_load(&iopt->n_listeners);
 	uint64_t unmapped = 0;
 	struct area *a;
 
 	for (a = removed->chain; a; a = a->next)
 		area_revoke(a); /* all of them before waiting for the first */
+	for (a = removed->chain; a && heard; a = a->next)
+		tell(iopt, (struct iova_range){a->first, a->last});
 	while ((a = removed->chain)) {
 		removed->chain = a->next;
 		area_wait_idle(iopt, a);

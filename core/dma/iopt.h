@@ -163,7 +163,7 @@ struct iopt_removed {
  *
  * iopt_drop() is due, however many there were.
  *
- * Context: takes iopt->lock for writing; calls listeners.
+ * Context: takes iopt->lock for writing.
  */
 void iopt_remove(struct iopt *iopt, uint64_t first, uint64_t last,
 		 struct iopt_removed *ret_removed);
@@ -171,9 +171,9 @@ void iopt_remove(struct iopt *iopt, uint64_t first, uint64_t last,
 /**
  * iopt_drop() - Wait until nobody uses them; they are gone then
  *
- * When it returns no DMA that began before reaches them any more: it waits for
- * accesses in flight on these areas (and no others), and has copies give up
- * that the program holds up.
+ * When it returns no DMA that began before reaches them any more: it tells
+ * listeners, waits for accesses in flight on these areas (and no others), and
+ * has copies give up that the program holds up.
  *
  * Context: waits; no lock that somebody needs who copies.
  * Return: bytes.
@@ -195,15 +195,25 @@ int iopt_copy(struct iopt *dst, uint64_t dst_iova, struct iopt *src,
 
 /**
  * struct iopt_listener - Who keeps something of what the table says
- * @unmap: [@range] is found no more. Context: iopt->lock is held for writing, so
- *	   it takes leaf locks at most
+ * @unmap: [@range] is found no more, and waited for until nobody uses it: now
+ *	   dma_release() is due, if it was dma_hold(). Context: no lock is held;
+ *	   several threads may remove at once
  */
 struct iopt_listener {
-	LIST_ENTRY(iopt_listener) link; /* the table's */
 	void (*unmap)(struct iopt_listener *l, struct iova_range range);
+
+	/* the table's */
+	LIST_ENTRY(iopt_listener) link;
+	unsigned int calls;
+	bool leaving;
 };
 
-/** iopt_listen(), iopt_unlisten() - Context: take iopt->lock for writing */
+/**
+ * iopt_listen() - Hear of what is removed from now on
+ * iopt_unlisten() - No more; waits for calls that are under way, so not from one
+ *
+ * Context: take iopt->idle_lock.
+ */
 void iopt_listen(struct iopt *iopt, struct iopt_listener *l);
 void iopt_unlisten(struct iopt *iopt, struct iopt_listener *l);
 

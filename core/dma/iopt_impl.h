@@ -54,10 +54,11 @@ struct iopt {
 	size_t n_reserved GUARDED_BY(&lock);
 	struct iova_range *allowed GUARDED_BY(&lock);
 	size_t n_allowed GUARDED_BY(&lock);
-	LIST_HEAD(, iopt_listener) listeners GUARDED_BY(&lock);
 
-	struct mutex idle_lock; /* taken to wait for, and to tell of, */
-	struct cond idle;	/* a removed area without users */
+	struct mutex idle_lock; /* taken to wait for, and to tell of, a */
+	struct cond idle;	/* removed area or a listener without users */
+	LIST_HEAD(, iopt_listener) listeners GUARDED_BY(&idle_lock);
+	_Atomic uint32_t n_listeners;
 };
 
 /** area_index() - Of the first area that ends at @iova or behind it */

@@ -263,6 +263,37 @@ static void listeners_hear_of_each_area_that_goes(void **state)
 	iopt_unlisten(f->iopt, &b.l);
 }
 
+/* Whoever holds memory hears that it has to let go, and can. */
+struct holder {
+	struct iopt_listener l;
+	struct iopt *iopt;
+	struct sv_dma_hold hold;
+};
+
+static void let_go(struct iopt_listener *l, struct iova_range range)
+{
+	struct holder *h = container_of(l, struct holder, l);
+	struct iova_range none;
+
+	/* it may ask the table, where the area is no more */
+	assert_int_equal(iopt_span(h->iopt, 0, UINT64_MAX, &none, &none), 0);
+	dma_release(h->iopt, &h->hold);
+}
+
+static void a_listener_lets_go_of_what_it_holds(void **state)
+{
+	struct fixture *f = *state;
+	struct holder h = {.l.unmap = let_go, .iopt = f->iopt};
+	struct sv_dma d = {.iova = 100, .len = 10};
+	struct iovec iov[1];
+
+	iopt_listen(f->iopt, &h.l);
+	assert_int_equal(insert(f, 100, 10, RW, 0), 0);
+	assert_int_equal(dma_hold(f->iopt, &d, 1, iov, 1, &h.hold), 1);
+	assert_int_equal(remove_range(f, 0, 1000), 10);
+	iopt_unlisten(f->iopt, &h.l);
+}
+
 static void a_copy_names_the_same_pages(void **state)
 {
 	struct fixture *f = *state;
@@ -394,6 +425,28 @@ static void memory_is_looked_up_by_who_attaches(void **state)
 	assert_int_equal(l.asked, 2);
 }
 
+/* However many they are, with one pass over the table. */
+static void many_are_looked_up_in_one_pass(void **state)
+{
+	enum { N = 60000 };
+	struct late l = {.f = *state};
+	struct iopt *iopt = l.f->iopt;
+	struct pages *p;
+
+	for (uint64_t i = 0; i < N; i++) {
+		assert_int_equal(pages_new_late(getpid(), 0, 2 * PAGE,
+						&late_ops, &l, &p),
+				 0);
+		assert_int_equal(iopt_insert(iopt, i * PAGE, PAGE, RW, p, 0),
+				 0);
+		pages_put(p);
+	}
+	assert_int_equal(iopt_resolve(iopt), 0);
+	assert_int_equal(l.asked, N);
+	assert_int_equal(remove_range(l.f, 0, UINT64_MAX), N * PAGE);
+	assert_int_equal(l.done, N);
+}
+
 static void memory_that_cannot_be_looked_up_is_no_fault(void **state)
 {
 	struct late l = {.f = *state, .err = -EFAULT};
@@ -446,10 +499,12 @@ int main(void)
 		TEST(a_walk_shows_areas_as_they_are),
 		TEST(a_removal_takes_whole_areas),
 		TEST(listeners_hear_of_each_area_that_goes),
+		TEST(a_listener_lets_go_of_what_it_holds),
 		TEST(a_copy_names_the_same_pages),
 		TEST(a_copy_is_whole_or_none),
 		TEST(memory_is_looked_up_by_the_first_access),
 		TEST(memory_is_looked_up_by_who_attaches),
+		TEST(many_are_looked_up_in_one_pass),
 		TEST(memory_that_cannot_be_looked_up_is_no_fault),
 		TEST(memory_is_looked_up_once_for_all),
 	};
