@@ -19,9 +19,10 @@
 #include "lib/lock.h"
 #include "lib/refuse.h"
 
-/* linux/vfio.h: the extensions SET_IOMMU may be called with */
+/* linux/vfio.h: extensions; SET_IOMMU may be called with all but DMA_CC */
 #define TYPE1	  1
 #define TYPE1V2	  3
+#define DMA_CC	  4
 #define UNMAP_ALL 9
 
 #define USER_END   0x7ffffffff000ull /* of a program's address space */
@@ -127,6 +128,20 @@ struct type1 *type1_put(struct type1 *t)
 	mutex_done(&t->lock);
 	free(t);
 	return NULL;
+}
+
+bool type1_has_extension(const struct type1 *t, uint64_t extension)
+{
+	switch (extension) {
+	case TYPE1:
+	case TYPE1V2:
+	case UNMAP_ALL:
+		return true;
+	case DMA_CC:
+		return t != NULL;
+	default:
+		return false;
+	}
 }
 
 struct iopt *type1_iopt(const struct type1 *t)

@@ -46,6 +46,15 @@ int type1_new(pid_t pid, uint64_t type, uint32_t max, struct type1 **ret_type1);
 struct type1 *type1_get(struct type1 *t);
 struct type1 *type1_put(struct type1 *t);
 
+/**
+ * type1_has_extension() - VFIO_CHECK_EXTENSION
+ * @t: NULL before SET_IOMMU; which is when Linux cannot tell of coherent DMA
+ * @extension: as the program passed it
+ *
+ * Context: any thread, lock-free.
+ */
+bool type1_has_extension(const struct type1 *t, uint64_t extension);
+
 /** type1_iopt() - The table, borrowed. Context: any thread, lock-free */
 struct iopt *type1_iopt(const struct type1 *t);
 

@@ -38,19 +38,10 @@ static int64_t get_api_version(struct call *call)
 static int64_t check_extension(struct call *call)
 {
 	struct type1 *type1 = container_type1(container_of_call(call));
-	bool has_iommu = type1;
+	bool has = type1_has_extension(type1, ioctl_arg(call));
 
 	type1_put(type1);
-	switch (ioctl_arg(call)) {
-	case VFIO_TYPE1_IOMMU:
-	case VFIO_TYPE1v2_IOMMU:
-	case VFIO_UNMAP_ALL:
-		return 1;
-	case VFIO_DMA_CC_IOMMU:
-		return has_iommu;
-	default:
-		return 0;
-	}
+	return has;
 }
 
 static int64_t set_iommu(struct call *call)
