@@ -19,7 +19,7 @@
  */
 #include "shim/call/line.h"
 
-#include "shim/path/path.h"
+#include "shim/base/number.h"
 #include "shim/call/peer.h"
 
 #include <fcntl.h>
@@ -86,8 +86,8 @@ static int door_by_dir(int sock)
 	if (dir < 0)
 		return -ENODEV;
 
-	char *end = path_put_number(addr.sun_path + sizeof(FD_DIR) - 1,
-				    (unsigned int)dir);
+	char *end = put_number(addr.sun_path + sizeof(FD_DIR) - 1,
+			       (unsigned int)dir);
 
 	memcpy(end, "/" SV_DOOR, sizeof("/" SV_DOOR));
 

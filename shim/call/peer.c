@@ -26,7 +26,7 @@
  */
 #include "shim/call/peer.h"
 
-#include "shim/path/path.h"
+#include "shim/base/number.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -156,7 +156,7 @@ static uint64_t start_field(const char *stat)
 static uint64_t start_of(pid_t pid)
 {
 	char path[32] = "/proc/", text[512];
-	char *end = path_put_number(path + strlen(path), (unsigned int)pid);
+	char *end = put_number(path + strlen(path), (unsigned int)pid);
 
 	memcpy(end, "/stat", sizeof("/stat"));
 

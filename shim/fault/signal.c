@@ -45,7 +45,6 @@ static void (*restorer)(void);
 /* Which of the two are in the sa_mask of an action the kernel keeps. */
 static atomic_uchar action_faults[SIGNALS + 1];
 
-static atomic_bool armed;
 static atomic_bool ever_blocked;
 static atomic_bool ever_handled;
 
@@ -196,21 +195,16 @@ static void arm_one(int sig)
 		keep(sig, &came);
 }
 
-bool signal_armed(void)
-{
-	return atomic_load_explicit(&armed, memory_order_acquire);
-}
-
 void shim_arm_faults(void)
 {
 	int saved = errno;
 
-	if (signal_armed())
+	if (faults_armed())
 		return;
 	trap_init();
 	arm_one(SIGSEGV);
 	arm_one(SIGBUS);
-	atomic_store_explicit(&armed, true, memory_order_release);
+	faults_set_armed();
 	/* an action set between the two steps above is in the kernel */
 	arm_one(SIGSEGV);
 	arm_one(SIGBUS);
@@ -253,7 +247,7 @@ int signal_action(int sig, const struct sigaction *act, struct sigaction *old)
 		return NEXT(sigaction)(sig, act, old);
 	if (fault && act)
 		handles(act);
-	if (fault && signal_armed())
+	if (fault && faults_armed())
 		return own_action(sig, act, old);
 
 	was = atomic_load(&action_faults[sig]);
@@ -267,7 +261,7 @@ int signal_action(int sig, const struct sigaction *act, struct sigaction *old)
 		signal_show(&old->sa_mask, was);
 	if (act)
 		atomic_store(&action_faults[sig], (unsigned char)faults);
-	if (act && fault && signal_armed())
+	if (act && fault && faults_armed())
 		arm_one(sig); /* another thread armed meanwhile */
 	return 0;
 }

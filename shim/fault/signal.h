@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
+#include "shim/base/peek.h"
 #include "shim/shim.h"
 
 /* The two signals, as a set of two bits. */
@@ -52,9 +53,6 @@ int signal_action(int sig, const struct sigaction *act, struct sigaction *old);
 
 /** signal_mask_cleared() - libc set an action whose mask has neither */
 void signal_mask_cleared(int sig);
-
-/** signal_armed() - Has shim_arm_faults() been called */
-bool signal_armed(void);
 
 /**
  * signal_forward() - The program's own fault: do what Linux would have done

@@ -16,7 +16,6 @@
 #include "shim/fault/decode.h"
 #include "shim/fault/emulate.h"
 #include "shim/call/line.h"
-#include "shim/path/path.h"
 #include "shim/fault/signal.h"
 #include "shim/base/wiped.h"
 #include "shim/fault/xstate.h"
@@ -512,9 +511,9 @@ static bool was_path(const siginfo_t *info, ucontext_t *uc)
 {
 	greg_t *rip = &uc->uc_mcontext.gregs[REG_RIP];
 
-	if (info->si_code <= 0 || *rip != (greg_t)(uintptr_t)path_peek)
+	if (info->si_code <= 0 || *rip != (greg_t)(uintptr_t)peek_load)
 		return false;
-	*rip = (greg_t)(uintptr_t)path_unreadable;
+	*rip = (greg_t)(uintptr_t)peek_failed;
 	return true;
 }
 

@@ -172,7 +172,7 @@ EXPORT int siginterrupt(int sig, int interrupt)
 {
 	struct sigaction sa;
 
-	if (!ours(sig) || !signal_armed())
+	if (!ours(sig) || !faults_armed())
 		return NEXT(siginterrupt)(sig, interrupt);
 	if (signal_action(sig, NULL, &sa))
 		return -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Into the daemon's tree and out of it: path.h. */
 #include "shim/path/path.h"
+#include "shim/base/number.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -29,53 +30,12 @@ static const struct {
 	{"/sys/devices/pci", true},
 };
 
-/* The load is the first instruction: a fault at it is one at its address. */
-__asm__(".text\n"
-	".globl path_peek, path_unreadable\n"
-	".hidden path_peek, path_unreadable\n"
-	".type path_peek, @function\n"
-	"path_peek:\n"
-	"	movzwl (%rdi), %eax\n"
-	"	ret\n"
-	"path_unreadable:\n"
-	"	xorl %eax, %eax\n"
-	"	ret\n"
-	".size path_peek, . - path_peek\n");
-
-/*
- * Asks the host by the cheapest call that reads eight bytes and then refuses,
- * for no such thing can be done to a mask.
- */
-bool path_readable(const char *path)
-{
-	const size_t set = 8, page = 4096;
-	char head[2];
-
-	if ((uintptr_t)path % page <= page - set)
-		return SYS(rt_sigprocmask, -1, path, NULL, set) != -EFAULT;
-	return shim_copy_in(head, path, sizeof(head)) == sizeof(head);
-}
-
-char *path_put_number(char *p, unsigned int n)
-{
-	char digits[10];
-	int i = 0;
-
-	do
-		digits[i++] = (char)('0' + n % 10);
-	while ((n /= 10));
-	while (i)
-		*p++ = digits[--i];
-	*p = '\0';
-	return p;
-}
-
 /* readlink() of one of our own descriptors, NUL-terminated. Length or -errno */
 static long fd_link(int fd, char *buf, size_t size)
 {
 	char name[PROC_PATH_MAX] = "/proc/thread-self/fd/";
 
-	path_put_number(name + strlen(name), (unsigned int)fd);
+	put_number(name + strlen(name), (unsigned int)fd);
 
 	long n = SYS(readlinkat, AT_FDCWD, name, buf, size);
 	if (n < 0)
@@ -362,8 +322,7 @@ static const char *behind_own_proc(const char *path)
 			return path + strlen(names[i]);
 	}
 
-	size_t n =
-		(size_t)(path_put_number(pid, (unsigned int)SYS(getpid)) - pid);
+	size_t n = (size_t)(put_number(pid, (unsigned int)SYS(getpid)) - pid);
 	return !strncmp(path, pid, n) && path[n] == '/' ? path + n + 1 : NULL;
 }
 

@@ -12,7 +12,7 @@
 #define SOFTVFIO_SHIM_PATH_PATH_H
 
 #include "shim/shim.h"
-#include "shim/fault/signal.h"
+#include "shim/base/peek.h"
 
 #define PATH_ROOT_MAX 1024 /* of $SOFTVFIO_DIR/root */
 #define PATH_SEEN_MAX 1024 /* of a path in the tree, as programs write it */
@@ -28,17 +28,6 @@ struct shim_path {
 };
 
 /**
- * path_peek() - The first two bytes of a path, 0 when they can't be read
- *
- * A path may be any pointer, a closed BAR among them, and the host says EFAULT.
- * This is a load, and trap_handler(), which is there as soon as a BAR is mapped,
- * goes on at path_unreadable when it fails. Before that, path_readable() asks.
- */
-uint16_t path_peek(const char *path);
-extern const char path_unreadable[];
-bool path_readable(const char *path);
-
-/**
  * path_maybe() - May a path lead into the tree
  *
  * False is certain for paths path_map() does not rewrite: nothing but
@@ -46,8 +35,7 @@ bool path_readable(const char *path);
  */
 static inline bool path_maybe(const char *path)
 {
-	bool good = signal_armed() || path_readable(path);
-	uint16_t head = good ? path_peek(path) : 0;
+	uint16_t head = peek(path);
 	char second = (char)(head >> 8);
 
 	return (head & 0xff) == '/' && (second == 'd' || second == 's' ||
@@ -96,8 +84,5 @@ size_t path_strip(char *real, size_t len);
  * Return: N or -1.
  */
 int path_own_fd(int dir, const char *path);
-
-/** path_put_number() - Append a number and a NUL; returns where the NUL is */
-char *path_put_number(char *p, unsigned int n);
 
 #endif

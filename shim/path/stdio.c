@@ -6,6 +6,7 @@
  * functions that ask the daemon. Plain files of the tree are the host's.
  */
 #include "shim/file/file.h"
+#include "shim/base/number.h"
 #include "shim/path/open.h"
 
 #include <fcntl.h>
@@ -240,7 +241,7 @@ static FILE *freopen_fd(long fd, const char *mode, FILE *f)
 		errno = (int)-fd;
 		return NULL;
 	}
-	path_put_number(name + sizeof(FD_PATH) - 1, (unsigned int)fd);
+	put_number(name + sizeof(FD_PATH) - 1, (unsigned int)fd);
 	f = NEXT(freopen)(name, mode, f);
 	SYS(close, fd);
 	return f;
