@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The set of functions and groups: core/machine/machine.h. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,20 +73,45 @@ struct machine_dev *machine_device(struct machine *m, const char *name)
 	return NULL;
 }
 
+static_assert(MACHINE_BAR_SLOTS > 2 * MACHINE_DEVICES_MAX * SV_NUM_BARS,
+	      "an empty slot ends each search");
+
+/* The host counts inodes up: neighbours are not to be neighbours here. */
+static size_t bar_slot(uint64_t st_ino)
+{
+	return (st_ino * UINT64_C(0x9e3779b97f4a7c15) >> 32) %
+	       MACHINE_BAR_SLOTS;
+}
+
+static void list_bar(struct machine *m, size_t at, unsigned int b)
+{
+	size_t slot = bar_slot(m->dev[at].dev->bar[b].st_ino);
+
+	while (m->bar_slot[slot])
+		slot = (slot + 1) % MACHINE_BAR_SLOTS;
+	m->bar_slot[slot] = (uint16_t)(1 + at * SV_NUM_BARS + b);
+}
+
+void machine_list_bars(struct machine *m, size_t at)
+{
+	for (unsigned int b = 0; b < SV_NUM_BARS; b++)
+		if (m->dev[at].dev->bar[b].memfd >= 0)
+			list_bar(m, at, b);
+}
+
 struct sv_dev *machine_bar(const struct machine *m, uint64_t st_dev,
 			   uint64_t st_ino, unsigned int *ret_bar)
 {
-	for (size_t i = 0; i < m->n_devs; i++) {
-		struct sv_dev *dev = m->dev[i].dev;
+	for (size_t slot = bar_slot(st_ino); m->bar_slot[slot];
+	     slot = (slot + 1) % MACHINE_BAR_SLOTS) {
+		unsigned int n = m->bar_slot[slot] - 1u;
+		struct sv_dev *dev = m->dev[n / SV_NUM_BARS].dev;
+		const struct bar *bar = &dev->bar[n % SV_NUM_BARS];
 
-		for (unsigned int b = 0; b < SV_NUM_BARS; b++) {
-			if (dev->bar[b].memfd < 0 ||
-			    dev->bar[b].st_dev != st_dev ||
-			    dev->bar[b].st_ino != st_ino)
-				continue;
-			*ret_bar = b;
-			return dev;
-		}
+		if (bar->st_ino != st_ino || bar->st_dev != st_dev)
+			continue;
+		*ret_bar = n % SV_NUM_BARS;
+		return dev;
 	}
 	return NULL;
 }
@@ -200,6 +226,7 @@ int machine_add(struct machine *m, struct device_host *host, unsigned int id,
 	md->dev = dev;
 	md->group = group;
 	mutex_init(&md->lock, RANK_LEAF, "driver_override");
+	machine_list_bars(m, m->n_devs - 1);
 	return 0;
 }
 

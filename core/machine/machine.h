@@ -18,6 +18,7 @@
 #include "core/machine/unplug.h"
 
 #define MACHINE_OVERRIDE_MAX 64
+#define MACHINE_BAR_SLOTS    4096 /* more than twice the BARs there can be */
 
 /** struct machine_dev - A function and where it belongs */
 struct machine_dev {
@@ -39,6 +40,8 @@ struct machine {
 	size_t n_groups;
 	struct dev_set *set[MACHINE_DEVICES_MAX];
 	size_t n_sets;
+	/* 1 + 6 * index of the device + BAR, hashed by st_ino; 0 is empty */
+	uint16_t bar_slot[MACHINE_BAR_SLOTS];
 };
 
 /**
@@ -81,7 +84,15 @@ struct machine_dev *machine_device(struct machine *m, const char *name);
 void machine_override_get(struct machine_dev *md, char *text, size_t size);
 void machine_override_set(struct machine_dev *md, const char *text);
 
-/** machine_bar() - Whose BAR a memfd is; NULL if none; @ret_bar its index */
+/** machine_list_bars() - machine_bar() finds those of @m->dev[@at] now */
+void machine_list_bars(struct machine *m, size_t at);
+
+/**
+ * machine_bar() - Whose BAR a memfd is; NULL if none; @ret_bar its index
+ *
+ * As fstat() has it. All BARs are open from start to end, so that no other file
+ * ever has their numbers.
+ */
 struct sv_dev *machine_bar(const struct machine *m, uint64_t st_dev,
 			   uint64_t st_ino, unsigned int *ret_bar);
 

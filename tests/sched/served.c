@@ -29,6 +29,7 @@ static void make_group(struct served *s, unsigned int i)
 	md->dev->left = show_left;
 	md->dev->left_arg = served_tree();
 	s->machine.group[i] = md->group;
+	machine_list_bars(&s->machine, i);
 	show_update(served_tree(), md->dev);
 }
 
