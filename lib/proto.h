@@ -76,7 +76,8 @@
 
 /*
  * A BAR's memory is a memfd of this name (/proc/self/maps shows it as
- * "/memfd:softvfio:<id>:<bdf>:<bar> (deleted)").
+ * "/memfd:softvfio:<id>:<bdf>:<bar> (deleted)"), which people read: requests go
+ * by struct sv_bar_id.
  */
 #define SV_BAR_NAME_FORMAT "softvfio:%016llx:%s:%u"
 #define SV_BAR_NAME_PREFIX "softvfio:"
@@ -97,9 +98,9 @@ enum sv_op {
 	/* on the door */
 	SV_OPEN = 1, /* arg: open flags. segment 0: the path, absolute */
 	SV_STAT,     /* segment 0: the path. Reply data: struct sv_stat */
-	SV_FAULT,    /* arg: offset, 1 = write. segment 0: a BAR's memfd name */
+	SV_FAULT,    /* arg: offset, 1 = write. segment 0: struct sv_bar_id */
 	SV_ACCESS,   /* arg: offset, size (1 2 4 8), 1 = write, value.
-		      * segment 0: a BAR's memfd name.
+		      * segment 0: struct sv_bar_id.
 		      * Reply data of a read: the value, 8 bytes */
 	SV_CONTROL,  /* segment 0: JSON. Reply: a memfd holding JSON */
 	/* on a file */
@@ -296,6 +297,19 @@ struct sv_copy {
 	uint64_t addr;
 	uint32_t len;
 	uint32_t reserved;
+};
+
+/**
+ * struct sv_bar_id - A BAR, by the memfd that is mapped
+ * @dev: its st_dev
+ * @ino: its st_ino
+ *
+ * Who asks has it mapped, and the daemon has it open: while both is so the host
+ * gives the number to no other file, so equal numbers are one file.
+ */
+struct sv_bar_id {
+	uint64_t dev;
+	uint64_t ino;
 };
 
 struct sv_stat {

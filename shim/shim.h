@@ -235,26 +235,29 @@ int shim_rpc_known(uint64_t cookie);
  */
 int shim_rpc_side_door(void);
 
+struct shim_vma;
+
 /**
  * shim_rpc_fault() - SV_FAULT: may a BAR that raised SIGBUS be touched again
- * @name: the BAR's memfd name, struct shim_vma.name
- * @off:  offset in the memfd
+ * @bar: the mapping that was touched
  *
  * Return: 0 touch it again; -EINTR @wait was left; negative: the program gets
  * its SIGBUS.
  */
-int shim_rpc_fault(const char *name, uint64_t off, bool write,
+int shim_rpc_fault(const struct shim_vma *bar, uint64_t addr, bool write,
 		   struct shim_wait *wait);
 
 /**
  * shim_rpc_access() - SV_ACCESS: one load or store of a trapped page
+ * @bar:   the mapping that it is in
  * @size:  1, 2, 4 or 8
  * @value: the value to store, or receives the value loaded
  *
  * Return: 0 or -errno; -EINTR @wait was left.
  */
-int shim_rpc_access(const char *name, uint64_t off, unsigned int size,
-		    bool write, uint64_t *value, struct shim_wait *wait);
+int shim_rpc_access(const struct shim_vma *bar, uint64_t addr,
+		    unsigned int size, bool write, uint64_t *value,
+		    struct shim_wait *wait);
 
 /* Copies between the shim and addresses the program gave */
 
@@ -280,8 +283,6 @@ void shim_scratch_free(void *p, size_t len);
 /* ------------------------------------------------------------------ */
 /* vma.c: what is mapped where                                        */
 
-#define SHIM_BAR_NAME_MAX 96
-
 /**
  * struct shim_vma - One mapping of this process
  * @start:  address
@@ -294,7 +295,6 @@ void shim_scratch_free(void *p, size_t len);
  * @bar:    one of our BARs
  * @trap:   of a BAR: pages where every access is to become SV_ACCESS; the host
  *	    has them PROT_NONE
- * @name:   of a BAR: its memfd's name, as SV_FAULT and SV_ACCESS want it
  */
 struct shim_vma {
 	uint64_t start;
@@ -306,7 +306,6 @@ struct shim_vma {
 	bool shared;
 	bool bar;
 	bool trap;
-	char name[SHIM_BAR_NAME_MAX];
 };
 
 /**
@@ -319,10 +318,15 @@ bool shim_in_bars(uintptr_t start, size_t len);
 
 /**
  * shim_vma_find() - The mapping at an address, from /proc
+ * shim_vma_touched() - The same, without asking what its file is called
+ *
+ * What the second takes for a BAR may be another file that has the number of a
+ * dead daemon's: who asks the daemon next is told that it has no such BAR.
  *
  * Return: 0; -ENOENT nothing is mapped there; -errno of /proc.
  */
 int shim_vma_find(uint64_t addr, struct shim_vma *ret_vma);
+int shim_vma_touched(uint64_t addr, struct shim_vma *ret_vma);
 
 /* ------------------------------------------------------------------ */
 /* path.c, stat.c, link.c: what syscall() of these numbers does. They */

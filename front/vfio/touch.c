@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Touches of a mapped BAR that the program's CPU did not make by itself. */
 #include <errno.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "core/machine/machine.h"
@@ -9,30 +9,23 @@
 #include "front/vfio/touch.h"
 #include "lib/refuse.h"
 
-/* "softvfio:<instance>:<bdf>:<bar>", with anything around it */
-static int bar_by_name(struct call *call, struct sv_dev **ret_dev,
-		       unsigned int *ret_bar)
+/* Which BAR it is about, and may its function be asked? */
+static int enter_bar(struct call *call, struct sv_dev **ret_dev,
+		     unsigned int *ret_bar)
 {
-	struct machine *m = call->conf->machine;
-	unsigned long long instance;
-	char name[128], bdf[16];
-	int r = call_path(call, name, sizeof(name));
+	struct sv_bar_id id;
+	size_t len, want;
+	const uint8_t *data = call_data(call, &len, &want);
 
-	if (r < 0)
-		return r;
-
-	const char *p = strstr(name, SV_BAR_NAME_PREFIX);
-
-	if (!p || sscanf(p, SV_BAR_NAME_PREFIX "%16llx:%12[0-9a-f:.]:%u",
-			 &instance, bdf, ret_bar) != 3)
-		return refuse(EINVAL, "\"%s\" is no BAR's name", name);
-
-	struct machine_dev *md = machine_device(m, bdf);
-
-	if (instance != m->instance || !md)
-		return refuse(ENODEV, "\"%s\" is of another instance", name);
-	*ret_dev = md->dev;
-	return 0;
+	if (len != sizeof(id))
+		return refuse(EINVAL, "%zu bytes name no BAR", len);
+	memcpy(&id, data, sizeof(id));
+	*ret_dev = machine_bar(call->conf->machine, id.dev, id.ino, ret_bar);
+	if (!*ret_dev)
+		return refuse(ENODEV,
+			      "file %#" PRIx64 ":%" PRIu64 " is no BAR's here",
+			      id.dev, id.ino);
+	return call_enter(call, *ret_dev);
 }
 
 int64_t touch_fault(struct call *call)
@@ -41,10 +34,8 @@ int64_t touch_fault(struct call *call)
 	unsigned int bar;
 
 	call->name = "fault";
-	int r = bar_by_name(call, &dev, &bar);
+	int r = enter_bar(call, &dev, &bar);
 
-	if (r == 0)
-		r = call_enter(call, dev);
 	return r < 0 ? r : device_fault(dev, bar, call->arg[0]);
 }
 
@@ -56,10 +47,8 @@ int64_t touch_access(struct call *call)
 	unsigned int bar;
 
 	call->name = "load or store";
-	int r = bar_by_name(call, &dev, &bar);
+	int r = enter_bar(call, &dev, &bar);
 
-	if (r == 0)
-		r = call_enter(call, dev);
 	if (r == 0)
 		r = device_access(dev, bar, arg[0], (unsigned int)arg[1],
 				  arg[2], &val);

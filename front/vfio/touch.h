@@ -16,7 +16,7 @@ struct call;
  *
  * Context: any thread, no lock held; may wait for the model.
  * Return: as device_fault() and device_access(), and call_enter(); -EINVAL no
- * BAR's name; -ENODEV of another instance.
+ * struct sv_bar_id; -ENODEV it is no BAR of ours.
  */
 int64_t touch_fault(struct call *call);
 int64_t touch_access(struct call *call);

@@ -126,9 +126,12 @@ void vma_walk_end(struct vma_walk *w)
 }
 
 /*
- * Anybody can give a memfd that name, and a program may map it. So BARs are
- * those whose memfd has come from the daemon, by device and inode. Entries are
- * never removed; a process that has no room for more believes names again.
+ * BARs are those whose memfd has come from the daemon, by device and inode:
+ * anybody can give a memfd a BAR's name, and a program may map it. Entries are
+ * never removed, so once the daemon is dead and nothing of the BAR is mapped
+ * any more, the host may give the number to another file. That has another
+ * name, or is refused by whichever daemon is asked about it. A process that has
+ * no room for more believes names alone.
  */
 #define FILES_MAX 1024
 
@@ -177,27 +180,23 @@ void bars_know(int memfd)
 		add_bar_file(st.st_dev, st.st_ino);
 }
 
-/* Is it a BAR's memfd? Then keep its bare name. */
+static bool is_bar_name(const char *path)
+{
+	size_t tail = sizeof(MEMFD_SUFFIX) - 1, len = strlen(path);
+
+	return !strncmp(path, MEMFD_PREFIX SV_BAR_NAME_PREFIX,
+			sizeof(MEMFD_PREFIX SV_BAR_NAME_PREFIX) - 1) &&
+	       !strcmp(path + len - tail, MEMFD_SUFFIX);
+}
+
+/* @path: NULL if the number is to do. */
 static void recognise_bar(struct shim_vma *vma, const char *path)
 {
-	size_t head = sizeof(MEMFD_PREFIX) - 1, tail = sizeof(MEMFD_SUFFIX) - 1;
-	size_t len = strlen(path);
-
-	vma->bar = false;
-	vma->trap = false;
-	vma->name[0] = '\0';
-	if (strncmp(path, MEMFD_PREFIX SV_BAR_NAME_PREFIX,
-		    sizeof(MEMFD_PREFIX SV_BAR_NAME_PREFIX) - 1) ||
-	    len < head + tail || strcmp(path + len - tail, MEMFD_SUFFIX) ||
-	    len - head - tail >= sizeof(vma->name) ||
-	    !is_bar_file(vma->dev, vma->ino))
+	vma->bar =
+		(!path || is_bar_name(path)) && is_bar_file(vma->dev, vma->ino);
+	vma->trap = vma->bar && vma->off & SHIM_TRAP_OFF;
+	if (!vma->trap)
 		return;
-	vma->bar = true;
-	memcpy(vma->name, path + head, len - head - tail);
-	vma->name[len - head - tail] = '\0';
-	if (!(vma->off & SHIM_TRAP_OFF))
-		return;
-	vma->trap = true;
 	vma->prot = (vma->off & SHIM_TRAP_READ ? PROT_READ : 0) |
 		    (vma->off & SHIM_TRAP_WRITE ? PROT_WRITE : 0);
 	vma->off &= ~SHIM_TRAP_BITS;
@@ -238,7 +237,7 @@ static int next_by_query(struct vma_walk *w, uint64_t at, struct shim_vma *vma,
 	}
 	if (r < 0)
 		return (int)r;
-	if (!q.vma_name_size)
+	if (path && !q.vma_name_size)
 		path[0] = '\0';
 	from_query(vma, &q);
 	return 0;
@@ -307,7 +306,8 @@ static void text_path(struct vma_walk *w, char *path, size_t path_max)
 			path[n] = (char)c;
 		n++;
 	}
-	path[n < path_max ? n : 0] = '\0';
+	if (path)
+		path[n < path_max ? n : 0] = '\0';
 }
 
 /* start-end rwxp offset major:minor inode [path] */
@@ -366,15 +366,29 @@ int vma_walk_next(struct vma_walk *w, uint64_t at, struct shim_vma *ret_vma,
 	return 0;
 }
 
-int shim_vma_find(uint64_t addr, struct shim_vma *ret_vma)
+static int find(uint64_t addr, struct shim_vma *ret_vma, char *path,
+		size_t path_max)
 {
-	char path[SHIM_BAR_NAME_MAX + 32];
 	struct vma_walk w;
 	int r = vma_walk_begin(&w);
 
 	if (r < 0)
 		return r;
-	r = vma_walk_next(&w, addr, ret_vma, path, sizeof(path));
+	r = vma_walk_next(&w, addr, ret_vma, path, path_max);
 	vma_walk_end(&w);
 	return r == 0 && ret_vma->start > addr ? -ENOENT : r;
+}
+
+int shim_vma_find(uint64_t addr, struct shim_vma *ret_vma)
+{
+	char path[VMA_PATH_MAX];
+
+	return find(addr, ret_vma, path, sizeof(path));
+}
+
+int shim_vma_touched(uint64_t addr, struct shim_vma *ret_vma)
+{
+	if (atomic_load(&bar_files_full))
+		return shim_vma_find(addr, ret_vma);
+	return find(addr, ret_vma, NULL, 0);
 }

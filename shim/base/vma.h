@@ -19,6 +19,8 @@
 #define SHIM_TRAP_READ	(UINT64_C(1) << 60)
 #define SHIM_TRAP_BITS	(SHIM_TRAP_OFF | SHIM_TRAP_WRITE | SHIM_TRAP_READ)
 
+#define VMA_PATH_MAX 128 /* longer is no BAR's */
+
 /**
  * struct vma_walk - A walk through this process's mappings, ascending
  * @fd:	  /proc/thread-self/maps
@@ -47,7 +49,7 @@ void vma_walk_end(struct vma_walk *w);
  * @at:	      ascending from call to call
  * @ret_vma:  what it is
  * @path:     receives the file's name as /proc shows it, "" when it has none
- *	      or @path_max is too small
+ *	      or @path_max is too small; or NULL, see shim_vma_touched()
  *
  * Return: 0; -ENOENT no more; -errno.
  */

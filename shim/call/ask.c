@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The requests that other files make by name: of a path, of a BAR, of what a
- * file is.
+ * The requests that other files make by name: of a path, of a BAR by its number,
+ * of what a file is.
  */
 #include "shim/shim.h"
 
@@ -71,32 +71,43 @@ int shim_rpc_side_door(void)
 	return (int)shim_rpc(&rpc);
 }
 
-int shim_rpc_fault(const char *name, uint64_t off, bool write,
+static void own_bar(struct shim_rpc *rpc, const struct sv_bar_id *id)
+{
+	rpc->n_segs = 1;
+	rpc->seg = id;
+	rpc->seg_len = rpc->seg_want = sizeof(*id);
+}
+
+int shim_rpc_fault(const struct shim_vma *bar, uint64_t addr, bool write,
 		   struct shim_wait *wait)
 {
+	const struct sv_bar_id id = {bar->dev, bar->ino};
 	struct shim_rpc rpc = {
 		.fd = -1,
 		.op = SV_FAULT,
-		.arg = {off, write},
+		.arg = {bar->off + addr - bar->start, write},
 		.wait = wait,
 	};
 
-	own_bytes(&rpc, name);
+	own_bar(&rpc, &id);
 	return (int)shim_rpc(&rpc);
 }
 
-int shim_rpc_access(const char *name, uint64_t off, unsigned int size,
-		    bool write, uint64_t *value, struct shim_wait *wait)
+int shim_rpc_access(const struct shim_vma *bar, uint64_t addr,
+		    unsigned int size, bool write, uint64_t *value,
+		    struct shim_wait *wait)
 {
+	const struct sv_bar_id id = {bar->dev, bar->ino};
 	struct shim_rpc rpc = {
 		.fd = -1,
 		.op = SV_ACCESS,
-		.arg = {off, size, write, write ? *value : 0},
+		.arg = {bar->off + addr - bar->start, size, write,
+			write ? *value : 0},
 		.wait = wait,
 	};
 	uint64_t read_value;
 
-	own_bytes(&rpc, name);
+	own_bar(&rpc, &id);
 	if (!write) {
 		rpc.data = &read_value;
 		rpc.data_max = sizeof(read_value);

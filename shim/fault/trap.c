@@ -105,16 +105,13 @@ static int copy_plain(struct trap *t, uint64_t addr, void *buf,
 				  : shim_copy_in(buf, at, size) == size;
 		if (done)
 			return 0;
-		if (shim_vma_find(addr, &t->vma))
+		if (shim_vma_touched(addr, &t->vma))
 			return blame(t, SIGSEGV, SEGV_MAPERR, addr);
 		unsigned int need = write ? PROT_WRITE : PROT_READ;
 
 		if (!(t->vma.prot & need))
 			return blame(t, SIGSEGV, SEGV_ACCERR, addr);
-		if (!t->vma.bar ||
-		    shim_rpc_fault(t->vma.name,
-				   t->vma.off + addr - t->vma.start, write,
-				   NULL))
+		if (!t->vma.bar || shim_rpc_fault(&t->vma, addr, write, NULL))
 			break;
 	}
 	return blame(t, SIGBUS, BUS_ADRERR, addr);
@@ -212,9 +209,8 @@ static int access_daemon(struct trap *t, struct access *a)
 		t->left->wait.left = false;
 	}
 
-	int r = shim_rpc_access(
-		t->vma.name, t->vma.off + a->addr - t->vma.start, a->size,
-		a->write, &a->value, t->n_done < ACCESSES ? &w : NULL);
+	int r = shim_rpc_access(&t->vma, a->addr, a->size, a->write, &a->value,
+				t->n_done < ACCESSES ? &w : NULL);
 
 	if (r == -EINTR && w.left)
 		leave(t, a, &w);
@@ -246,7 +242,7 @@ static int touch_piece(struct trap *t, uint64_t addr, unsigned int size,
 		       bool write, uint64_t *value)
 {
 	if (!within(&t->vma, addr, size))
-		(void)shim_vma_find(addr, &t->vma);
+		(void)shim_vma_touched(addr, &t->vma);
 	if (within(&t->vma, addr, size) && t->vma.trap)
 		return access_trapped(t, addr, size, write, value);
 	return copy_plain(t, addr, value, size, write);
@@ -295,12 +291,11 @@ static int check_second(struct trap *t, uint64_t addr, unsigned int size,
 
 	if (!size || second <= addr)
 		return 0;
-	if (shim_vma_find(second, &vma))
+	if (shim_vma_touched(second, &vma))
 		return blame(t, SIGSEGV, SEGV_MAPERR, second);
 	if (!permitted(&vma, write))
 		return blame(t, SIGSEGV, SEGV_ACCERR, second);
-	if (vma.bar && !vma.trap &&
-	    shim_rpc_fault(vma.name, vma.off + second - vma.start, write, NULL))
+	if (vma.bar && !vma.trap && shim_rpc_fault(&vma, second, write, NULL))
 		return blame(t, SIGBUS, BUS_ADRERR, second);
 	return 0;
 }
@@ -370,7 +365,7 @@ static void complain(const uint8_t *code, size_t n, uint64_t rip)
 
 static bool is_bar(uint64_t addr, struct shim_vma *vma)
 {
-	return shim_in_bars(addr, 1) && shim_vma_find(addr, vma) == 0 &&
+	return shim_in_bars(addr, 1) && shim_vma_touched(addr, vma) == 0 &&
 	       vma->bar;
 }
 
@@ -417,8 +412,7 @@ static void on_closed_bar(struct trap *t)
 	if (t->info->si_code != BUS_ADRERR || !is_bar(addr, &t->vma))
 		return;
 
-	int r = shim_rpc_fault(t->vma.name, t->vma.off + addr - t->vma.start,
-			       write, &w);
+	int r = shim_rpc_fault(&t->vma, addr, write, &w);
 
 	t->forward = r != 0 && !w.left;
 	wait_drop(&w);

@@ -193,7 +193,7 @@ static void retrap(uint64_t start, uint64_t end, const struct shim_vma *vma,
 static long mprotect_walk(struct vma_walk *w, uintptr_t addr, uintptr_t end,
 			  int prot, uintptr_t *ret_done)
 {
-	char path[SHIM_BAR_NAME_MAX + 32];
+	char path[VMA_PATH_MAX];
 	struct shim_vma vma;
 	uintptr_t done = addr;
 	long r = 0;
@@ -265,7 +265,7 @@ static bool advice_allowed(int advice)
 /* Where the first BAR in a range begins, or @end. */
 static uintptr_t first_bar(uintptr_t addr, uintptr_t end)
 {
-	char path[SHIM_BAR_NAME_MAX + 32];
+	char path[VMA_PATH_MAX];
 	struct shim_vma vma;
 	struct vma_walk w;
 	uintptr_t first = end;

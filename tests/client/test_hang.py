@@ -357,17 +357,11 @@ def test_a_signal_ends_an_access(hang, number):
 FEW = ("sh", "-c", 'ulimit -n 4096 && exec "$@"', "sh")  # descriptors
 
 
-def bar_name(daemon, bdf, bar):
-    fds = pathlib.Path(f"/proc/{daemon.pid}/fd")
-    return next(name for name in map(os.readlink, fds.iterdir())
-                if f"{bdf}:{bar}" in name)
-
-
 def wait_at(daemon, bdf, carry):
     """A request about a device from each of many connections; those that were
     refused instead of waiting. @carry: descriptors in each"""
     store = proto.request(proto.ACCESS, (0, 4, 1, 7),
-                          [proto.text(bar_name(daemon, bdf, 0))])
+                          [proto.bar_id(daemon.pid, bdf, 0)])
     doors = [proto.door(daemon.dir) for _ in range(40)]
     for door in doors:
         proto.send_with_fds(door, store, [0] * carry)

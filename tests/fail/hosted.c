@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Starting and ending a daemon: hosted.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -150,6 +152,34 @@ bool host_start(struct host *h)
 		return true;
 	host_stop(h);
 	return false;
+}
+
+static void learn_bar(struct host *h, int dir, const char *fd)
+{
+	char name[64] = "", bdf[16];
+	unsigned int bar;
+	struct stat st;
+
+	if (readlinkat(dir, fd, name, sizeof(name) - 1) < 0 ||
+	    sscanf(name, "/memfd:softvfio:%*16[0-9a-f]:%12[0-9a-f:.]:%u", bdf,
+		   &bar) != 2)
+		return;
+	sched_expect(h->n_bars < HOST_BARS_MAX && fstat(atoi(fd), &st) == 0,
+		     "%s", name);
+	snprintf(h->bar_name[h->n_bars], sizeof(h->bar_name[0]), "%s:%u", bdf,
+		 bar);
+	h->bar[h->n_bars++] = (struct sv_bar_id){st.st_dev, st.st_ino};
+}
+
+void host_learn_bars(struct host *h)
+{
+	DIR *dir = opendir("/proc/self/fd");
+
+	sched_expect(dir, "/proc/self/fd");
+	for (struct dirent *d; (d = readdir(dir));)
+		learn_bar(h, dirfd(dir), d->d_name);
+	closedir(dir);
+	sched_expect(h->n_bars, "no BARs");
 }
 
 void host_stop(struct host *h)

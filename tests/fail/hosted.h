@@ -6,7 +6,10 @@
 #include <stdbool.h>
 
 #include "daemon/conf.h"
+#include "lib/proto.h"
 #include "lib/thread.h"
+
+#define HOST_BARS_MAX 32
 
 struct host {
 	struct conf conf;
@@ -16,8 +19,10 @@ struct host {
 	char door[72];
 	int lifeline;
 	int ready;
-	unsigned long long instance; /* as BARs are named; a test finds out */
-	int result;		     /* of daemon_run(), once it has ended */
+	struct sv_bar_id bar[HOST_BARS_MAX]; /* once they are learnt */
+	char bar_name[HOST_BARS_MAX][24];    /* "0000:01:00.0:0" */
+	size_t n_bars;
+	int result; /* of daemon_run(), once it has ended */
 };
 
 /** host_begin() - A directory, and devices such as "edu,bar2=64K"; NULL ends */
@@ -25,6 +30,9 @@ void host_begin(struct host *h, const char *const *devices);
 
 /** host_start() - The daemon. Return: does it serve? If not, it has ended */
 bool host_start(struct host *h);
+
+/** host_learn_bars() - Which memfds of this process are the daemon's BARs */
+void host_learn_bars(struct host *h);
 
 /** host_stop() - It ends; its directory has to be empty again */
 void host_stop(struct host *h);

@@ -112,10 +112,16 @@ int64_t prog_map_bar(struct prog *p, unsigned int bar)
 	return r;
 }
 
-void prog_bar_name(const struct prog *p, unsigned int bar, char name[64])
+struct sv_bar_id prog_bar_id(const struct prog *p, unsigned int bar)
 {
-	snprintf(name, 64, SV_BAR_NAME_FORMAT,
-		 (unsigned long long)p->host->instance, p->bdf, bar);
+	char name[24];
+	size_t i = 0;
+
+	snprintf(name, sizeof(name), "%s:%u", p->bdf, bar);
+	while (i < p->host->n_bars && strcmp(p->host->bar_name[i], name))
+		i++;
+	sched_expect(i < p->host->n_bars, "no BAR %s", name);
+	return p->host->bar[i];
 }
 
 void prog_share(struct prog *p)
@@ -200,27 +206,4 @@ void prog_end(struct prog *p)
 		if (p->other[i] >= 0)
 			close(p->other[i]);
 	client_done(&p->c);
-}
-
-void prog_learn_instance(struct host *h, const char *bdf, unsigned int number)
-{
-	struct question q = {
-		.op = SV_MMAP,
-		.call = "mmap",
-		.arg = {REGION(0), MAP_LEN, PROT_READ, MAP_SHARED},
-	};
-	char path[32], name[64] = "";
-	struct answer a;
-	struct prog p;
-
-	prog_begin(&p, h, bdf, number, DEVICE);
-	q.on = p.device;
-	sched_expect(client_ask(&p.c, &q, &a) == 0, "mmap");
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", a.fd);
-	sched_expect(
-		readlink(path, name, sizeof(name) - 1) > 0 &&
-			sscanf(name, "/memfd:softvfio:%llx", &h->instance) == 1,
-		"%s: no BAR", name);
-	close(a.fd);
-	prog_end(&p);
 }

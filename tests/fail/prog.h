@@ -45,9 +45,6 @@ struct prog {
 void prog_begin(struct prog *p, struct host *h, const char *bdf,
 		unsigned int number, enum stage stage);
 
-/** prog_learn_instance() - Of its BARs' names, which a mapping tells: into @h */
-void prog_learn_instance(struct host *h, const char *bdf, unsigned int number);
-
 /** prog_end() - Close everything */
 void prog_end(struct prog *p);
 
@@ -81,7 +78,7 @@ int64_t prog_write_text(struct prog *p, const char *name, const char *text);
 /** prog_map_bar() - @p->map becomes the start of that BAR */
 int64_t prog_map_bar(struct prog *p, unsigned int bar);
 
-/** prog_bar_name() - As in /proc/self/maps */
-void prog_bar_name(const struct prog *p, unsigned int bar, char name[64]);
+/** prog_bar_id() - Of a BAR of its function's */
+struct sv_bar_id prog_bar_id(const struct prog *p, unsigned int bar);
 
 #endif

@@ -84,19 +84,13 @@ static int64_t ask_side_door(struct prog *p)
 
 static int64_t ask_fault(struct prog *p)
 {
-	char name[64];
-
-	prog_bar_name(p, 0, name);
-	return client_fault(&p->c, name, 0);
+	return client_fault(&p->c, prog_bar_id(p, 0), 0);
 }
 
 static int64_t ask_access(struct prog *p)
 {
 	uint64_t val = 1;
-	char name[64];
-
-	prog_bar_name(p, 0, name);
-	return client_access(&p->c, name, 4, 1, &val);
+	return client_access(&p->c, prog_bar_id(p, 0), 4, 1, &val);
 }
 
 static int64_t ask_ls(struct prog *p)

@@ -52,7 +52,6 @@ static void expect_done(const char *what, int64_t r)
 static void check_closed(const char *bdf)
 {
 	uint16_t on = PCI_COMMAND_MEMORY, off = 0;
-	char name[64];
 	struct prog p;
 
 	prog_begin(&p, &host, bdf, 0, CONNECTED);
@@ -61,8 +60,7 @@ static void check_closed(const char *bdf)
 	expect_done("config", config);
 	expect_done("COMMAND",
 		    client_write(&p.c, config, PCI_COMMAND, &on, sizeof(on)));
-	prog_bar_name(&p, 0, name);
-	sched_expect(client_fault(&p.c, name, 0) < 0,
+	sched_expect(client_fault(&p.c, prog_bar_id(&p, 0), 0) < 0,
 		     "afterwards: %s: a BAR is open, the function is not", bdf);
 	expect_done("COMMAND",
 		    client_write(&p.c, config, PCI_COMMAND, &off, sizeof(off)));
@@ -138,13 +136,11 @@ static void check_again(const struct request_row *row, struct prog *p,
 
 static void check_gate(const struct request_row *row, struct prog *p)
 {
-	char name[64];
 
 	if (row->gate == GATE_ANY)
 		return;
-	prog_bar_name(p, 0, name);
 
-	bool open = client_fault(&p->c, name, 0) == 0;
+	bool open = client_fault(&p->c, prog_bar_id(p, 0), 0) == 0;
 
 	sched_expect(open == (row->gate == GATE_KEPT), "%s: the BAR is %s",
 		     row->name, open ? "open" : "closed");
@@ -326,7 +322,7 @@ int main(void)
 	host_on_failure(inject_report);
 	host_begin(&host, machine);
 	sched_expect(host_start(&host), "the daemon does not start");
-	prog_learn_instance(&host, MEMORY_BDF, 1);
+	host_learn_bars(&host);
 	warm_up();
 
 	int failed = _cmocka_run_group_tests("requests", tests, n, NULL, NULL);

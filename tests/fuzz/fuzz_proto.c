@@ -187,7 +187,7 @@ static void do_ask_door(struct fuzz *f)
 	struct message m;
 	int door = door_get(f);
 
-	message_make(&m, &f->in, host.instance);
+	message_make(&m, &f->in, host.bar, host.n_bars);
 	if (!message_is_for_door(&m) && take(&f->in, 1) % 8)
 		m.head.op = 1 + m.head.op % (SV_FSTAT - 1);
 	m.head.seq = ++f->seq;
@@ -272,7 +272,7 @@ static void do_ask_file(struct fuzz *f)
 	int file = f->file[take(&f->in, 1) % FILES];
 	struct message m;
 
-	message_make(&m, &f->in, host.instance);
+	message_make(&m, &f->in, host.bar, host.n_bars);
 	if (message_is_for_door(&m) && take(&f->in, 1) % 8)
 		m.head.op = SV_IOCTL;
 	m.head.seq = ++f->seq;
@@ -459,7 +459,7 @@ static void begin(void)
 	host_begin(&host, machine);
 	sched_expect(host_start(&host), "the daemon does not start");
 	atexit(end);
-	prog_learn_instance(&host, bdfs[0], 1);
+	host_learn_bars(&host);
 	for (unsigned int i = 0; i < MESSAGE_DEVICES; i++)
 		check_works(i);
 	fds_before = count_fds();

@@ -102,8 +102,8 @@ static const char *const texts[] = {
 	"1",
 };
 
-static size_t make_text(struct input *in, unsigned long long instance,
-			char *text, size_t size)
+static size_t make_text(struct input *in, const struct sv_bar_id *bar,
+			size_t n_bars, char *text, size_t size)
 {
 	uint8_t kind = (uint8_t)take(in, 1);
 	size_t n = take(in, 1) % 64;
@@ -114,9 +114,10 @@ static size_t make_text(struct input *in, unsigned long long instance,
 					texts[kind % ARRAY_SIZE(texts)]);
 	snprintf(bdf, sizeof(bdf), "0000:%02x:00.0",
 		 1 + kind % MESSAGE_DEVICES);
-	if (kind < 192)
-		return (size_t)snprintf(text, size, SV_BAR_NAME_FORMAT,
-					instance, bdf, kind >> 2 & 7);
+	if (kind < 192) {
+		memcpy(text, &bar[kind % n_bars], sizeof(*bar));
+		return sizeof(*bar);
+	}
 	if (kind < 200)
 		return (size_t)snprintf(text, size, "%s", bdf);
 	for (size_t i = 0; i < n; i++)
@@ -127,14 +128,14 @@ static size_t make_text(struct input *in, unsigned long long instance,
 /* --- what comes along --- */
 
 static void make_segments(struct message *m, struct input *in,
-			  unsigned long long instance)
+			  const struct sv_bar_id *bar, size_t n_bars)
 {
 	bool text = message_is_for_door(m) || take(in, 1) % 8 == 0;
 
 	m->head.n_segs = 1 + (take(in, 1) % 8 == 0);
 	for (unsigned int i = 0; i < m->head.n_segs; i++) {
 		union message_bytes *b = &m->bytes[i];
-		size_t len = text && !i ? make_text(in, instance, b->text,
+		size_t len = text && !i ? make_text(in, bar, n_bars, b->text,
 						    sizeof(b->text))
 					: make_struct(in, b->words);
 
@@ -178,13 +179,13 @@ static void make_vmas(struct message *m, struct input *in)
 }
 
 void message_make(struct message *m, struct input *in,
-		  unsigned long long instance)
+		  const struct sv_bar_id *bar, size_t n_bars)
 {
 	*m = (struct message){.head.magic = SV_MAGIC};
 	m->head.op = 1 + take(in, 1) % (SV_OP_END - 1);
 	m->head.mm_id[0] = m->head.mm_id[1] = OWN_MM;
 	make_args(m, in);
-	make_segments(m, in, instance);
+	make_segments(m, in, bar, n_bars);
 	make_refs(m, in);
 	make_vmas(m, in);
 }

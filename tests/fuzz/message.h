@@ -39,9 +39,9 @@ struct message {
 };
 
 /** message_make() - All but the descriptors
- * @instance: part of BARs' names */
+ * @bar: those there are */
 void message_make(struct message *m, struct input *in,
-		  unsigned long long instance);
+		  const struct sv_bar_id *bar, size_t n_bars);
 
 /** message_spoil() - One byte of it is another, or it ends early; or not */
 void message_spoil(struct message *m, struct input *in);

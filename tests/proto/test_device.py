@@ -30,14 +30,10 @@ def control(daemon, cmd):
 
 
 def at_the_door(daemon, op, *args):
-    """An operation on BAR 0 of a function, by the name of its memory."""
-    r, c = proto.open_path(daemon.dir, "/dev/vfio/vfio")
-    assert r == 0
-    with c:
-        instance = c.getpeername().split(b"/")[1].decode()
+    """An operation on BAR 0 of a function."""
     with proto.door(daemon.dir) as d:
-        d.send(proto.request(op, args, [proto.text(
-            f"softvfio:{instance}:0000:01:00.0:0")]))
+        d.send(proto.request(op, args, [
+            proto.bar_id(daemon.pid, "0000:01:00.0", 0)]))
         return proto.receive(d).result
 
 

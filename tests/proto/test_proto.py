@@ -295,13 +295,35 @@ def test_bad_descriptor_number_is_ebadf(daemon):
             assert r.result == -errno.EBADF
 
 
-def test_faults_and_accesses_by_wrong_names_are_refused(daemon):
-    for name in ("", "x", "softvfio:", "softvfio:1:0000:01:00.0:0",
-                 "softvfio:" + "f" * 300):
+def test_faults_and_accesses_of_what_is_no_bar_of_ours_are_refused(serve):
+    one, two = serve("edu"), serve("edu")
+    name = next(name for name in map(os.readlink, (
+        f"/proc/{one.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{one.pid}/fd")))
+        if "softvfio:" in name)
+    copied = os.memfd_create(name[len("/memfd:"):])
+    st = os.fstat(copied)
+    bar = proto.bar_id(one.pid, "0000:01:00.0", 0)
+    dev, ino = struct.unpack("=QQ", bar[2])
+
+    def number(dev, ino):
+        return (0, 16, struct.pack("=QQ", dev, ino))
+
+    for seg, err in (
+            (proto.text(""), errno.EINVAL),
+            (proto.text(name), errno.EINVAL),
+            ((0, 16, bar[2][:15]), errno.EINVAL),
+            ((0, 24, bar[2] + bytes(8)), errno.EINVAL),
+            (number(0, 0), errno.ENODEV),
+            (number(dev + 1, ino), errno.ENODEV),
+            (number(dev, ino + 4096), errno.ENODEV),
+            (number(st.st_dev, st.st_ino), errno.ENODEV),
+            (proto.bar_id(two.pid, "0000:01:00.0", 0), errno.ENODEV),
+            (bar, errno.EFAULT)):  # nobody has it open
         for op in (proto.FAULT, proto.ACCESS):
-            with proto.door(daemon.dir) as d:
-                d.send(proto.request(op, (0, 4), [proto.text(name)]))
-                assert proto.receive(d).result < 0
+            with proto.door(one.dir) as d:
+                d.send(proto.request(op, (0, 4), [seg]))
+                assert proto.receive(d).result == -err, (seg, op)
+    os.close(copied)
 
 
 def test_control_speaks_json_only(daemon):

@@ -364,22 +364,22 @@ void *client_mmap(struct client *c, int fd, uint64_t pos, size_t len,
 	return p;
 }
 
-int64_t client_fault(struct client *c, const char *bar, uint64_t off)
+int64_t client_fault(struct client *c, struct sv_bar_id bar, uint64_t off)
 {
 	struct question q = {
 		.on = NO_FD,
 		.op = SV_FAULT,
 		.call = "SIGBUS",
 		.arg = {off, 1},
-		.bytes = bar,
-		.len = strlen(bar),
+		.bytes = &bar,
+		.len = sizeof(bar),
 	};
 	struct answer a;
 
 	return client_ask(c, &q, &a);
 }
 
-int64_t client_access(struct client *c, const char *bar, uint64_t off,
+int64_t client_access(struct client *c, struct sv_bar_id bar, uint64_t off,
 		      int write, uint64_t *val)
 {
 	struct question q = {
@@ -387,8 +387,8 @@ int64_t client_access(struct client *c, const char *bar, uint64_t off,
 		.op = SV_ACCESS,
 		.call = "trapped access",
 		.arg = {off, 4, (uint64_t)write, *val},
-		.bytes = bar,
-		.len = strlen(bar),
+		.bytes = &bar,
+		.len = sizeof(bar),
 	};
 	struct answer a;
 

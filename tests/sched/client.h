@@ -100,10 +100,9 @@ void client_abandon(struct client *c, int fd);
 void *client_mmap(struct client *c, int fd, uint64_t pos, size_t len,
 		  int64_t *ret_r);
 
-/** client_fault(), client_access() - What the shim asks on SIGBUS; @bar: the
- * memfd's name */
-int64_t client_fault(struct client *c, const char *bar, uint64_t off);
-int64_t client_access(struct client *c, const char *bar, uint64_t off,
+/** client_fault(), client_access() - What the shim asks on SIGBUS, SIGSEGV */
+int64_t client_fault(struct client *c, struct sv_bar_id bar, uint64_t off);
+int64_t client_access(struct client *c, struct sv_bar_id bar, uint64_t off,
 		      int write, uint64_t *val);
 
 /** client_control() - A command of `softvfio`, in JSON; 0 or -errno */

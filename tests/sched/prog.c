@@ -102,11 +102,10 @@ static bool touch(volatile uint32_t *p, bool write, uint32_t *val)
 
 static int64_t prog_fault(struct prog *prog, uint64_t off)
 {
-	char name[BAR_NAME_MAX];
 
 	if (prog->client)
-		return client_fault(prog->client,
-				    bar_name(prog->rd, prog->bar, name), off);
+		return client_fault(prog->client, bar_id(prog->rd, prog->bar),
+				    off);
 	sched_point("request: SIGBUS");
 
 	int r = device_fault(prog->rd->dev, prog->bar, off);

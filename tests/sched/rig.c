@@ -381,10 +381,9 @@ uint32_t rig_contents(struct rig_dev *rd, unsigned int bar, uint64_t off)
 	return val;
 }
 
-const char *bar_name(const struct rig_dev *rd, unsigned int bar,
-		     char name[BAR_NAME_MAX])
+struct sv_bar_id bar_id(const struct rig_dev *rd, unsigned int bar)
 {
-	snprintf(name, BAR_NAME_MAX, SV_BAR_NAME_FORMAT,
-		 (unsigned long long)rd->rig->instance, rd->dev->name, bar);
-	return name;
+	const struct bar *b = &rd->dev->bar[bar];
+
+	return (struct sv_bar_id){b->st_dev, b->st_ino};
 }

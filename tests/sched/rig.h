@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "core/pci/device.h"
+#include "lib/proto.h"
 #include "lib/sched.h"
 #include "lib/thread.h"
 #include "tests/unit/map_rig.h"
@@ -44,8 +45,6 @@ enum rig_reg {
 /* Positions in a device file. */
 #define CONFIG(pos) ((uint64_t)REGION_CONFIG << REGION_SHIFT | (pos))
 #define BAR(bar)    ((uint64_t)(bar) << REGION_SHIFT)
-
-#define BAR_NAME_MAX 48
 
 #define BURST_SLOT 0x1800 /* in BAR_DIRECT, where run() counts */
 
@@ -193,9 +192,8 @@ int64_t rig_pread(struct rig_dev *rd, unsigned int bar, uint64_t off,
 int64_t rig_pwrite(struct rig_dev *rd, unsigned int bar, uint64_t off,
 		   uint32_t val);
 
-/** bar_name() - Of its memfd, which is what requests call it by; returns @name */
-const char *bar_name(const struct rig_dev *rd, unsigned int bar,
-		     char name[BAR_NAME_MAX]);
+/** bar_id() - What requests call it by */
+struct sv_bar_id bar_id(const struct rig_dev *rd, unsigned int bar);
 
 /** rig_contents() - A word of a BAR as its device sees it */
 uint32_t rig_contents(struct rig_dev *rd, unsigned int bar, uint64_t off);

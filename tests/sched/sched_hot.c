@@ -100,14 +100,13 @@ static void *store(void *arg)
 static void *transfer(void *arg)
 {
 	struct user *u = arg;
-	char name[BAR_NAME_MAX];
 	uint64_t trapped = 1;
 	uint8_t words[128]; /* each read with the lock taken anew */
 
 	sched_expect(client_read(u->client, u->device, BAR(BAR_DIRECT), words,
 				 sizeof(words)) == sizeof(words),
 		     "pread fails from a hot reset");
-	sched_expect(client_access(u->client, bar_name(u->rd, BAR_TRAP, name),
+	sched_expect(client_access(u->client, bar_id(u->rd, BAR_TRAP),
 				   REG_STORE, 1, &trapped) == 0,
 		     "a trapped access gets SIGBUS from a hot reset");
 	return NULL;

@@ -73,10 +73,8 @@ static void *unmap_and_map(void *arg)
 /* -EFAULT: it is closed. */
 static int64_t ask_dma(struct client *c, struct rig_dev *rd, uint64_t iova)
 {
-	char name[BAR_NAME_MAX];
 
-	return client_access(c, bar_name(rd, BAR_TRAP, name), REG_DMA, 1,
-			     &iova);
+	return client_access(c, bar_id(rd, BAR_TRAP), REG_DMA, 1, &iova);
 }
 
 static void *dma_open(void *arg)

@@ -95,14 +95,13 @@ static void plug(struct client *c)
 
 static void dma(struct client *c)
 {
-	char name[BAR_NAME_MAX];
 	uint64_t iova = IOVA;
 	int64_t r = client_map_dma(c, g.files.container, IOVA, g.memory,
 				   sizeof(g.memory), -1);
 
 	sched_expect(r == 0, "MAP_DMA: %s", strerror((int)-r));
 	memset(g.memory, 0, sizeof(uint32_t));
-	r = client_access(c, bar_name(g.rd, BAR_TRAP, name), REG_DMA, 1, &iova);
+	r = client_access(c, bar_id(g.rd, BAR_TRAP), REG_DMA, 1, &iova);
 	sched_expect(r == 0, "a trapped access: %s", strerror((int)-r));
 	r = atomic_load(&g.rd->dma_result);
 	sched_expect(r == 0, "DMA of a function that was plugged in: %s",

@@ -136,6 +136,10 @@ class Request:
             at += length
         assert at == len(body), "a request's sections must add up"
 
+    def bar_id(self):
+        (data,) = (data for _, _, data in self.segs)
+        return struct.unpack("=QQ", data)
+
     def text(self):
         return self.segs[0][2].decode()
 
@@ -295,10 +299,13 @@ class FakeDaemon:
         self.changed = threading.Condition()
         self.doors = self.count = 0
         self.bars = {}
+        self.bar_ids = {}
         for off in (0, BAR_MIXED, BAR_TRAP):
             name = "softvfio:%016x:0000:01:00.0:%u" % (
                 self.instance, off >> 40)
             self.bars[off] = memfd(name, BAR_SIZE)
+            st = os.fstat(self.bars[off])
+            self.bar_ids[st.st_dev, st.st_ino] = off
             os.pwrite(self.bars[off], bytes([off >> 40 or 0xB0]) * BAR_SIZE, 0)
         while True:
             sock, _ = listener.accept()

@@ -55,7 +55,7 @@ class TrapDaemon(FakeDaemon):
     ioctls[IOC_TRACE] = ioc_trace
 
     def on_fault(self, file, req):
-        assert req.text().startswith("softvfio:")
+        assert req.bar_id() in self.bar_ids
         assert req.arg[0] < BAR_SIZE
         with self.gate:
             if self.closed is None or self.reopens:
@@ -65,8 +65,7 @@ class TrapDaemon(FakeDaemon):
 
     def on_access(self, file, req):
         off, size, write, value = req.arg
-        fd = next(fd for base, fd in self.bars.items()
-                  if req.text().endswith(":%u" % (base >> 40)))
+        fd = self.bars[self.bar_ids[req.bar_id()]]
         assert size in (1, 2, 4, 8)
         if off % size or off + size > BAR_SIZE:
             return done(-errno.EFAULT)
