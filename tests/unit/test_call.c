@@ -189,18 +189,20 @@ static void what_is_not_at_hand_changes_nothing(void **state)
 
 static int64_t ask_dirty(struct program *p)
 {
-	const struct {
-		struct vfio_iommu_type1_dirty_bitmap head;
-		struct vfio_iommu_type1_dirty_bitmap_get get;
-	} arg = {
-		.head.argsz = sizeof(arg),
-		.head.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
-		.get.iova = PAGE,
-		.get.size = 64ull * PAGE,
-		.get.bitmap = {PAGE, 8, BITMAP},
+	const struct vfio_iommu_type1_dirty_bitmap head = {
+		.argsz = sizeof(p->memory),
+		.flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
 	};
+	const struct vfio_iommu_type1_dirty_bitmap_get get = {
+		.iova = PAGE,
+		.size = 64ull * PAGE,
+		.bitmap = {PAGE, 8, BITMAP},
+	};
+	uint8_t arg[sizeof(head) + sizeof(get)];
 
-	return ask(p, VFIO_IOMMU_DIRTY_PAGES, &arg, sizeof(arg));
+	memcpy(arg, &head, sizeof(head));
+	memcpy(arg + sizeof(head), &get, sizeof(get));
+	return ask(p, VFIO_IOMMU_DIRTY_PAGES, arg, sizeof(arg));
 }
 
 static void map_two_and_track(struct program *p)
