@@ -185,7 +185,7 @@ static int dma_access(struct iopt *iopt, const struct access *a)
 
 	if (!a->len)
 		return 0;
-	if (range_wraps(a->iova, a->len))
+	if (!iopt || range_wraps(a->iova, a->len))
 		return -EFAULT;
 
 	int r = access_pinned(iopt, a, &pins);
@@ -377,7 +377,7 @@ int dma_many(struct iopt *iopt, struct dma_ctx *ctx, const struct sv_dma *list,
 {
 	struct window w = {.iopt = iopt, .ctx = ctx, .list = list};
 	size_t done = 0;
-	int r = 0;
+	int r = iopt ? 0 : -EFAULT;
 
 	for (size_t all = 0; all < n && r == 0; all += done) {
 		w.list = list + all;
@@ -464,6 +464,8 @@ int dma_hold(struct iopt *iopt, const struct sv_dma *list, size_t n,
 	int r = 1;
 
 	hold->n = 0;
+	if (!iopt)
+		return -EFAULT;
 	rwlock_read(&iopt->lock);
 	for (size_t i = 0; i < n && r == 1; i++)
 		r = hold_one_locked(iopt, &list[i], &h, hold);

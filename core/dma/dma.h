@@ -24,6 +24,7 @@ struct dma_ctx {
 /**
  * dma_read() - The device reads program memory
  * dma_write() - The device writes program memory
+ * @iopt: NULL, as in all of these: nothing is mapped
  *
  * Every byte's mapping and permission is checked before anything is copied.
  *

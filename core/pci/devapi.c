@@ -96,7 +96,8 @@ static int dma_abort(struct sv_dev *dev, bool write, uint64_t iova, size_t len,
 		     int err)
 {
 	/* unless a reset follows, a revoked copy is an abort like any other */
-	if (err == -ECANCELED && atomic_load(&dev->dma.cancel))
+	if (err == -ECANCELED &&
+	    atomic_load(&dev->dma.cancel) > atomic_load(&dev->moving))
 		return err;
 	count(&dev->stats.dma_faults, 1);
 	dma_report_at(dev, write, iova, len,
@@ -110,7 +111,7 @@ static bool dma_allowed(struct sv_dev *dev, bool write, uint64_t iova,
 {
 	if (device_gone(dev))
 		return false;
-	if (dev->iopt && config_bus_master(dev->config))
+	if (config_bus_master(dev->config))
 		return true;
 	count(&dev->stats.dma_not_master, 1);
 	dma_report_at(dev, write, iova, len,

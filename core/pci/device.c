@@ -3,11 +3,12 @@
  * DOC: Theory of operation
  *
  * A function is made once and lives as long as the daemon. Between first open
- * and last close it has an iopt and a running device thread; outside it has
- * neither, bus mastering is off and nothing of a program is referenced.
+ * and last close it has a running device thread, and a table that its DMA goes
+ * through while one is attached; outside it has neither, bus mastering is off
+ * and nothing of a program is referenced.
  *
- * Its other matters: device_new.c, device_reset.c, device_gate.c, device_power.c
- * and device_irq.c.
+ * Its other matters: device_new.c, device_attach.c, device_reset.c,
+ * device_gate.c, device_power.c and device_irq.c.
  */
 #include <errno.h>
 
@@ -74,18 +75,6 @@ const struct devthread_ops device_thread_ops = {
 	.waits = device_waits,
 };
 
-static int device_take_iopt(struct sv_dev *dev, struct iopt *iopt)
-{
-	if (!model_lock(dev))
-		return -ETIMEDOUT;
-	struct iopt *old = dev->iopt;
-
-	dev->iopt = iopt;
-	mutex_unlock(&dev->model);
-	iopt_put(old);
-	return 0;
-}
-
 int device_is_stuck(struct sv_dev *dev, int err, const char *what)
 {
 	char text[64];
@@ -102,23 +91,18 @@ static int device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 
 	device_allow_dma(dev);
 	if (r == 0)
-		r = device_take_iopt(dev, NULL);
+		r = device_take_table(dev, NULL);
 	return r < 0 ? device_is_stuck(dev, EBUSY, "close") : 0;
 }
 
-static int device_first_open(struct sv_dev *dev, struct iopt *iopt)
-	REQUIRES(&dev->set->lock)
+static int device_first_open(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 {
 	/* one that was stuck when it was opened the last time */
 	if (device_stuck(dev) || device_last_close(dev) < 0)
 		return device_is_stuck(dev, EIO, "open");
 	config_open(dev->config);
-	int r = device_take_iopt(dev, iopt);
+	int r = devthread_start(dev->thread, dev->ops->name);
 
-	if (r == 0) {
-		iopt_get(iopt);
-		r = devthread_start(dev->thread, dev->ops->name);
-	}
 	if (r == 0)
 		return 0;
 	if (r == -ETIMEDOUT)
@@ -128,13 +112,13 @@ static int device_first_open(struct sv_dev *dev, struct iopt *iopt)
 	return r;
 }
 
-int device_open(struct sv_dev *dev, struct iopt *iopt)
+int device_open(struct sv_dev *dev)
 {
 	int r = 0;
 
 	mutex_lock(&dev->set->lock);
 	if (dev->open_count == 0)
-		r = device_first_open(dev, iopt);
+		r = device_first_open(dev);
 	if (r == 0)
 		dev->open_count++;
 	mutex_unlock(&dev->set->lock);

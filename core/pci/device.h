@@ -174,8 +174,11 @@ struct sv_dev {
 	bool remove;		/* set->lock: LEAVING becomes ABSENT */
 	_Atomic bool low_power; /* LOW_POWER_ENTRY is in force */
 	int wakeup_fd;		/* model lock; -1 = none */
-	struct iopt *iopt;	/* model lock; while open, one reference */
+	/* one reference, or NULL: set->lock to change, if it is not NULL the
+	 * model lock too */
+	struct iopt *_Atomic iopt;
 	struct dma_ctx dma;
+	atomic_uint moving; /* so many of dma.cancel are no reset */
 	struct ioeventfds ioeventfds;
 	struct device_stats stats;
 	_Atomic uint64_t counter[SV_COUNTERS]; /* the model's: relaxed */
@@ -198,16 +201,17 @@ struct sv_dev *device_free(struct sv_dev *dev);
 
 /**
  * device_open() - One more user; the first one resets the function
- * @iopt: where DMA goes while it is open; one reference is taken by the first
+ *
+ * DMA is aborted as unmapped until device_attach().
  *
  * Context: takes set->lock and what is inside.
  * Return: 0; -EAGAIN no thread could be started; -EIO its model is stuck.
  */
-int device_open(struct sv_dev *dev, struct iopt *iopt);
+int device_open(struct sv_dev *dev);
 
 /**
- * device_close() - One user less; with the last one DMA stops, interrupts go,
- * the function is reset, all before it returns
+ * device_close() - One user less; with the last one DMA stops and is attached to
+ * nothing, interrupts go, the function is reset, all before it returns
  *
  * Context: takes set->lock and what is inside; waits for the model's run(),
  * but for no program.
@@ -215,6 +219,38 @@ int device_open(struct sv_dev *dev, struct iopt *iopt);
  * it is not.
  */
 int device_close(struct sv_dev *dev);
+
+/**
+ * device_attach() - DMA of an open function goes through @iopt
+ * @iopt: one reference is taken, until it is detached, replaced or closed
+ *
+ * Waits for no model: whoever opens one that hangs gets it all the same.
+ *
+ * Context: takes set->lock.
+ * Return: 0, also if it is attached to @iopt; -EINVAL it is attached to another.
+ */
+int device_attach(struct sv_dev *dev, struct iopt *iopt);
+
+/**
+ * device_detach() - DMA is aborted as unmapped from now on; nothing attached is
+ * fine
+ * device_replace() - DMA goes through @iopt from now on, instead of another
+ * @iopt: one reference is taken
+ *
+ * When they return nothing of the model is under way that uses the table from
+ * before, and each of its callbacks has seen one only. DMA that waits for a
+ * program gives up, and is an abort: -EIO to the model, which goes on.
+ *
+ * Context: take set->lock and the model lock; wait for the model's run(), but
+ * for no program.
+ * Return: 0; -EBUSY its model is stuck, and nothing has changed; replace: -EINVAL
+ * nothing is attached.
+ */
+int device_detach(struct sv_dev *dev);
+int device_replace(struct sv_dev *dev, struct iopt *iopt);
+
+/** device_attached() - Is there a table for its DMA? Lock-free */
+bool device_attached(const struct sv_dev *dev);
 
 /** struct device_region - VFIO_DEVICE_GET_REGION_INFO */
 struct device_region {

@@ -17,6 +17,17 @@
 void device_cancel_dma(struct sv_dev *dev);
 void device_allow_dma(struct sv_dev *dev);
 
+/**
+ * device_take_table() - DMA goes through @iopt from now on, NULL: nowhere
+ *
+ * Takes the caller's reference on success. With the model's lock no DMA is under
+ * way, and no callback sees one table after the other.
+ *
+ * Context: takes the model lock. Return: 0; -ETIMEDOUT its model is stuck.
+ */
+int device_take_table(struct sv_dev *dev, struct iopt *iopt)
+	REQUIRES(&dev->set->lock);
+
 /** device_gate_close() - No access from now on, until device_gate_update() */
 void device_gate_close(struct sv_dev *dev) REQUIRES(&dev->memory_lock);
 

@@ -51,7 +51,8 @@ static void *close_and_open(void *arg)
 	sched_point("hang-up");
 	rig_close(g.rd);
 	gate_end(g.rd, 1);
-	sched_expect(!config_bus_master(g.rd->dev->config) || g.rd->dev->iopt,
+	sched_expect(!config_bus_master(g.rd->dev->config) ||
+			     device_attached(g.rd->dev),
 		     "a closed function is bus master");
 	before = rig_contents(g.rd, BAR_PERSISTENT, 0x10);
 	linger("closed");

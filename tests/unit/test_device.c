@@ -155,6 +155,12 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static void open_attached(struct fixture *f)
+{
+	assert_int_equal(device_open(f->dev), 0);
+	assert_int_equal(device_attach(f->dev, type1_iopt(f->type1)), 0);
+}
+
 static void command(struct fixture *f, uint16_t value)
 {
 	uint64_t pos = 7ull << REGION_SHIFT | PCI_COMMAND;
@@ -185,7 +191,7 @@ static void turning_memory_off_waits_for_an_access(void **state)
 	pthread_t reader, writer;
 	uint64_t val = 0;
 
-	assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
+	open_attached(f);
 	pthread_create(&reader, NULL, read_hold, f);
 	assert_true(heard(&talk.holding, DEADLINE_NS));
 	pthread_create(&writer, NULL, turn_off, f);
@@ -212,7 +218,7 @@ static void a_reset_does_not_turn_memory_on_again(void **state)
 	struct fixture *f = *state;
 	pthread_t resetter;
 
-	assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
+	open_attached(f);
 	pthread_create(&resetter, NULL, keep_resetting, f);
 	for (int i = 0; i < 300; i++) {
 		command(f, 0);
@@ -240,7 +246,7 @@ static void a_function_nobody_has_open_answers_nobody(void **state)
 		}
 		assert_int_equal(device_reset(f->dev), 0);
 		assert_int_equal(device_fault(f->dev, 1, 0), -EFAULT);
-		assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
+		open_attached(f);
 		assert_int_equal(device_fault(f->dev, 1, 0), 0);
 		assert_int_equal(device_access(f->dev, 0, 0, 4, false, &val),
 				 0);
@@ -266,7 +272,7 @@ static void closing_takes_the_memory_from_accesses_too(void **state)
 
 	pthread_create(&writer, NULL, keep_writing, f);
 	for (int i = 0; i < 200; i++) {
-		assert_int_equal(device_open(f->dev, type1_iopt(f->type1)), 0);
+		open_attached(f);
 		command(f, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 		device_close(f->dev);
 	}
