@@ -245,11 +245,35 @@ bool bar_mapped(struct bar *bar, uint64_t owner)
 	return lives;
 }
 
-void bar_forget_dead(struct bar *bar)
+static struct bar_listed *copy_locked(const struct bar *bar)
+	REQUIRES(&bar->lock)
 {
+	struct bar_listed *all = calloc(bar->n_mappings, sizeof(*all));
+	const struct bar_mapping *m;
+	size_t n = 0;
+
+	TAILQ_FOREACH (m, &bar->mappings, link)
+		if (all)
+			all[n++] = (struct bar_listed){m->pid, m->off, m->len};
+	return all;
+}
+
+int bar_list(struct bar *bar, struct bar_listed **ret_all, size_t *ret_n)
+{
+	struct bar_listed *all = NULL;
+
 	mutex_lock(&bar->lock);
 	forget_dead_locked(bar);
+	size_t n = bar->n_mappings;
+
+	if (n)
+		all = copy_locked(bar);
 	mutex_unlock(&bar->lock);
+	if (n && !all)
+		return -ENOMEM;
+	*ret_all = all;
+	*ret_n = n;
+	return 0;
 }
 
 void bar_clear(struct bar *bar)

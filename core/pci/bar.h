@@ -110,17 +110,27 @@ void bar_done(struct bar *bar);
 int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	    uint64_t len, int *ret_fd);
 
+/** bar_mapped() - Does a mapping of @owner live? Takes bar->lock */
+bool bar_mapped(struct bar *bar, uint64_t owner);
+
+/** struct bar_listed - What is told of a mapping */
+struct bar_listed {
+	pid_t pid;
+	uint64_t off;
+	uint64_t len;
+};
+
 /**
- * bar_mapped() - Does a mapping of @owner live?
- * bar_forget_dead() - From now on those that live are listed, and no others
+ * bar_list() - The mappings that live
+ * @ret_all: to be freed; NULL if there is none
  *
- * To ask about one takes the host longer the more there are of them: that is
+ * To ask about one takes the host longer the more there are of them: this is
  * for listings, while bar_mapped() asks until it finds one.
  *
  * Context: takes bar->lock.
+ * Return: 0; -ENOMEM.
  */
-bool bar_mapped(struct bar *bar, uint64_t owner);
-void bar_forget_dead(struct bar *bar);
+int bar_list(struct bar *bar, struct bar_listed **ret_all, size_t *ret_n);
 
 /**
  * bar_close() - Unmap every page from every program, keep the contents

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/pci/snapshot.h"
 #include "front/alive.h"
 #include "front/control/control.h"
 #include "front/file.h"
@@ -56,80 +57,70 @@ static json_t *json_open_entry(const struct file *f, const char *kind)
 
 static json_t *ls_mappings(struct sv_dev *dev)
 {
-	json_t *all = json_array();
-	struct bar_mapping *m;
+	_cleanup_(freep) struct device_mapping *all = NULL;
+	json_t *list = json_array();
+	size_t n;
 
-	for (unsigned int b = 0; b < SV_NUM_BARS; b++) {
-		bar_forget_dead(&dev->bar[b]);
-		mutex_lock(&dev->bar[b].lock);
-		TAILQ_FOREACH (m, &dev->bar[b].mappings, link)
-			json_array_append_new(
-				all,
-				json_pack("{s:i, s:I, s:I, s:i}", "bar", (int)b,
-					  "offset", (json_int_t)m->off, "size",
-					  (json_int_t)m->len, "pid",
-					  (int)m->pid));
-		mutex_unlock(&dev->bar[b].lock);
-	}
-	return all;
+	if (device_mappings(dev, &all, &n) < 0)
+		return json_decref(list), NULL;
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list,
+				      json_pack("{s:i, s:I, s:I, s:i}", "bar",
+						(int)all[i].bar, "offset",
+						(json_int_t)all[i].off, "size",
+						(json_int_t)all[i].len, "pid",
+						(int)all[i].pid));
+	return list;
 }
 
-static const char *ls_driver(const struct sv_dev *dev)
+static const char *ls_driver(const struct device_snapshot *s)
 {
-	enum device_presence presence = atomic_load(&dev->presence);
-
-	if (presence == DEVICE_ABSENT || device_gone(dev))
+	if (s->presence == DEVICE_ABSENT || s->gone)
 		return "unplugged";
-	return presence == DEVICE_UNBOUND ? "" : "vfio-pci";
+	return s->presence == DEVICE_UNBOUND ? "" : "vfio-pci";
 }
 
-static void add_count(json_t *stats, const char *name, _Atomic uint64_t *n)
+static void add_count(json_t *stats, const char *name, uint64_t val)
 {
-	uint64_t val = atomic_load_explicit(n, memory_order_relaxed);
-
 	json_object_set_new(stats, name, json_integer((json_int_t)val));
 }
 
 /* What every function counts, and what its model does. */
-static json_t *ls_stats(struct sv_dev *dev)
+static json_t *ls_stats(const struct device_snapshot *s)
 {
-	const char *const *names = dev->ops->counters;
+	const char *const *names = s->counters;
 	json_t *model = json_object();
-	struct irq_stats irq;
 
-	irq_get_stats(dev->irq, &irq);
 	for (unsigned int i = 0; names && names[i] && i < SV_COUNTERS; i++)
-		add_count(model, names[i], &dev->counter[i]);
+		add_count(model, names[i], s->counter[i]);
 	json_t *stats =
 		json_pack("{s:o, s:I, s:I}", "model", model, "interrupts",
-			  (json_int_t)irq.raised, "interrupts_untaken",
-			  (json_int_t)irq.untaken);
+			  (json_int_t)s->irq.raised, "interrupts_untaken",
+			  (json_int_t)s->irq.untaken);
 
-	add_count(stats, "dma_reads", &dev->stats.dma_reads);
-	add_count(stats, "dma_writes", &dev->stats.dma_writes);
-	add_count(stats, "dma_bytes", &dev->stats.dma_bytes);
-	add_count(stats, "dma_missed", &dev->stats.dma_faults);
-	add_count(stats, "dma_not_master", &dev->stats.dma_not_master);
+	add_count(stats, "dma_reads", s->dma_reads);
+	add_count(stats, "dma_writes", s->dma_writes);
+	add_count(stats, "dma_bytes", s->dma_bytes);
+	add_count(stats, "dma_missed", s->dma_missed);
+	add_count(stats, "dma_not_master", s->dma_not_master);
 	return stats;
 }
 
 static json_t *ls_device(const struct machine_dev *md)
 {
-	const struct sv_shape *shape = &md->dev->shape;
-	char id[16], class_code[8];
+	char id[16], class_code[8], stuck[64];
+	struct device_snapshot s;
 
-	snprintf(id, sizeof(id), "%04x:%04x", shape->vendor, shape->device);
+	device_snapshot(md->dev, &s);
+	snprintf(id, sizeof(id), "%04x:%04x", s.vendor, s.device);
 	snprintf(class_code, sizeof(class_code), "%06x",
-		 shape->class_code & 0xffffff);
-	char stuck[64];
-
+		 s.class_code & 0xffffff);
 	device_stuck_text(md->dev, stuck, sizeof(stuck));
 	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:[], s:o, s:o}",
-			 "bdf", md->dev->name, "model", md->dev->ops->name,
-			 "id", id, "class", class_code, "group",
-			 (int)md->group->id, "driver", ls_driver(md->dev),
-			 "stuck", stuck, "open", "mappings",
-			 ls_mappings(md->dev), "stats", ls_stats(md->dev));
+			 "bdf", s.name, "model", s.model, "id", id, "class",
+			 class_code, "group", (int)md->group->id, "driver",
+			 ls_driver(&s), "stuck", stuck, "open", "mappings",
+			 ls_mappings(md->dev), "stats", ls_stats(&s));
 }
 
 static json_t *ls_container(const struct file *f, struct container *c)
@@ -246,47 +237,36 @@ static void report_line(json_t *lines, const char *fmt, ...)
 	json_array_append_new(lines, json_string(text));
 }
 
-static void report_device(json_t *lines, struct sv_dev *dev)
+static void report_device(json_t *lines, const struct device_snapshot *s)
 {
-	uint64_t faults = atomic_load(&dev->stats.dma_faults);
-	uint64_t not_master = atomic_load(&dev->stats.dma_not_master);
-	struct irq_stats irq;
-
-	irq_get_stats(dev->irq, &irq);
-	if (faults)
+	if (s->dma_missed)
 		report_line(lines, "%s: %" PRIu64 " DMA accesses missed",
-			    dev->name, faults);
-	if (not_master)
+			    s->name, s->dma_missed);
+	if (s->dma_not_master)
 		report_line(lines,
 			    "%s: %" PRIu64 " DMA accesses with bus mastering "
 			    "off",
-			    dev->name, not_master);
-	if (irq.untaken)
+			    s->name, s->dma_not_master);
+	if (s->irq.untaken)
 		report_line(lines,
 			    "%s: %" PRIu64 " of %" PRIu64 " interrupts had "
 			    "nobody to take them",
-			    dev->name, irq.untaken, irq.raised);
+			    s->name, s->irq.untaken, s->irq.raised);
 }
 
 /* Whoever outlives the program that was run. */
-static void report_mapped(json_t *lines, struct sv_dev *dev)
+static void report_mapped(json_t *lines, struct sv_dev *dev, const char *name)
 {
-	json_t *all = ls_mappings(dev);
-	char name[PROC_NAME_MAX];
-	json_t *m;
-	size_t i;
+	_cleanup_(freep) struct device_mapping *all = NULL;
+	char program[PROC_NAME_MAX];
+	size_t n = 0;
 
-	json_array_foreach(all, i, m)
-	{
-		pid_t pid =
-			(pid_t)json_integer_value(json_object_get(m, "pid"));
-		json_int_t bar = json_integer_value(json_object_get(m, "bar"));
-
-		proc_name(pid, name);
-		report_line(lines, "%s: BAR %lld is still mapped by %s[%d]",
-			    dev->name, (long long)bar, name, (int)pid);
+	(void)device_mappings(dev, &all, &n);
+	for (size_t i = 0; i < n; i++) {
+		proc_name(all[i].pid, program);
+		report_line(lines, "%s: BAR %u is still mapped by %s[%d]", name,
+			    all[i].bar, program, (int)all[i].pid);
 	}
-	json_decref(all);
 }
 
 static void report_leaks(json_t *lines)
@@ -323,8 +303,12 @@ static json_t *cmd_report(struct call *call, const json_t *query, int *ret_r)
 
 	alive_settle(call->server);
 	for (size_t i = 0; i < conf->machine->n_devs; i++) {
-		report_device(lines, conf->machine->dev[i].dev);
-		report_mapped(lines, conf->machine->dev[i].dev);
+		struct sv_dev *dev = conf->machine->dev[i].dev;
+		struct device_snapshot s;
+
+		device_snapshot(dev, &s);
+		report_device(lines, &s);
+		report_mapped(lines, dev, s.name);
 	}
 	report_leaks(lines);
 	if (refused)

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -118,6 +119,18 @@ static size_t listed(struct bar *bar)
 	return n;
 }
 
+/* As listings ask: the dead are forgotten. */
+static size_t list_alive(struct bar *bar)
+{
+	struct bar_listed *all = NULL;
+	size_t n;
+
+	assert_int_equal(bar_list(bar, &all, &n), 0);
+	assert_int_equal(all == NULL, n == 0);
+	free(all);
+	return n;
+}
+
 static uint64_t newest(struct bar *bar)
 {
 	mutex_lock(&bar->lock);
@@ -182,9 +195,28 @@ static void dead_mappings_do_not_pile_up(void **state)
 		munmap(map(&f->bar, 3), SIZE);
 	assert_true(listed(&f->bar) < 100);
 	assert_true(bar_mapped(&f->bar, 2));
-	bar_forget_dead(&f->bar);
+	list_alive(&f->bar);
 	assert_int_equal(listed(&f->bar), 2);
 	munmap(alive, SIZE);
+}
+
+static void a_listing_says_who_has_what_mapped(void **state)
+{
+	struct fixture *f = *state;
+	struct bar_listed *all = NULL;
+	size_t n;
+	int fd;
+
+	assert_int_equal(bar_map(&f->bar, 2, 4711, 4096, 8192, &fd), 0);
+	munmap(map(&f->bar, 3), SIZE);
+	assert_int_equal(bar_list(&f->bar, &all, &n), 0);
+	assert_int_equal(n, 2); /* that of the fixture is the first */
+	assert_int_equal(all[1].pid, 4711);
+	assert_int_equal(all[1].off, 4096);
+	assert_int_equal(all[1].len, 8192);
+	free(all);
+	close(fd);
+	assert_int_equal(list_alive(&f->bar), 1);
 }
 
 static int map_as(struct bar *bar, pid_t pid)
@@ -208,13 +240,13 @@ static void a_program_maps_within_its_share(void **state)
 	close(other);
 
 	close(fd[3]);
-	bar_forget_dead(&f->bar);
+	list_alive(&f->bar);
 	assert_int_equal(share_held(SHARE_BAR_MAPS, 4711), 7);
 	assert_int_equal(share_held(SHARE_BAR_MAPS, 4712), 0);
 	assert_true((fd[3] = map_as(&f->bar, 4711)) >= 0);
 	for (int i = 0; i < 8; i++)
 		close(fd[i]);
-	bar_forget_dead(&f->bar);
+	list_alive(&f->bar);
 	assert_int_equal(share_held(SHARE_BAR_MAPS, 4711), 0);
 }
 
@@ -502,6 +534,7 @@ int main(void)
 		T(a_mapping_lives_until_its_last_page_goes),
 		T(no_mapping_is_listed_twice_1_1_4),
 		T(dead_mappings_do_not_pile_up),
+		T(a_listing_says_who_has_what_mapped),
 		T(a_forked_mapping_lives_as_long_as_the_child),
 		T(closing_unmaps_every_page_and_opening_brings_it_back),
 		T(a_mapping_made_while_closed_works_when_open),
