@@ -61,6 +61,7 @@ enum lock_rank {
 	RANK_IGATE = 70,     /* interrupt setup of one device */
 	RANK_MEMORY = 80,    /* memory_lock: may BARs be touched */
 	RANK_BAR = 90,	     /* one BAR's mappings */
+	RANK_DOMAIN = 98,    /* who is attached to one domain */
 	RANK_IOPT = 100,     /* one IOVA table */
 	RANK_PAGES = 105,    /* memory of a mapping being looked up */
 	RANK_MM = 110,	     /* one address space and its copy queue */

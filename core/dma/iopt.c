@@ -127,6 +127,7 @@ int NO_TSA iopt_new(struct iopt **ret_iopt)
 		return -ENOMEM;
 	iopt->refs = 1;
 	iopt->align = 1;
+	LIST_INIT(&iopt->demands);
 	LIST_INIT(&iopt->listeners);
 	rwlock_init(&iopt->lock, RANK_IOPT, "iopt");
 	mutex_init(&iopt->idle_lock, RANK_LEAF, "iopt.idle");
@@ -196,20 +197,42 @@ static bool is_used(const struct iopt *iopt, struct iova_range range)
 	return from < end;
 }
 
-int iopt_set_align(struct iopt *iopt, uint64_t align)
+/* Does an area begin or end within a page of @align? */
+static bool is_finer(const struct iopt *iopt, uint64_t align)
+	REQUIRES_SHARED(&iopt->lock)
 {
 	uint64_t bits = 0;
 
-	rwlock_write(&iopt->lock);
 	for (size_t i = 0; i < iopt->n; i++)
 		bits |= iopt->area[i]->first | (iopt->area[i]->last + 1);
+	return bits & (align - 1);
+}
 
-	int r = bits & (align - 1) ? -EADDRINUSE : 0;
+int iopt_demand(struct iopt *iopt, struct iopt_demand *d)
+{
+	int r = 0;
 
-	if (r == 0)
-		iopt->align = align;
+	rwlock_write(&iopt->lock);
+	if (is_finer(iopt, d->align)) {
+		r = -EADDRINUSE;
+	} else {
+		LIST_INSERT_HEAD(&iopt->demands, d, link);
+		if (iopt->align < d->align)
+			iopt->align = d->align;
+	}
 	rwlock_unwrite(&iopt->lock);
 	return r;
+}
+
+void iopt_undemand(struct iopt *iopt, struct iopt_demand *d)
+{
+	rwlock_write(&iopt->lock);
+	LIST_REMOVE(d, link);
+	iopt->align = 1;
+	LIST_FOREACH (d, &iopt->demands, link)
+		if (iopt->align < d->align)
+			iopt->align = d->align;
+	rwlock_unwrite(&iopt->lock);
 }
 
 static int reserve(struct iopt *iopt, struct iova_range range,
@@ -308,6 +331,7 @@ size_t iopt_usable(struct iopt *iopt, struct iova_range *ranges, size_t max)
 
 /* --- in --- */
 
+/* Return: as iopt_insert(), but -EAGAIN if its memory has to be known first. */
 static int insert(struct iopt *iopt, struct area *a) REQUIRES(&iopt->lock)
 {
 	struct iova_range range = {a->first, a->last};
@@ -318,11 +342,57 @@ static int insert(struct iopt *iopt, struct area *a) REQUIRES(&iopt->lock)
 		return -EINVAL;
 	if (is_used(iopt, range))
 		return -EEXIST;
+	if (!LIST_EMPTY(&iopt->demands) && !pages_list(a->pages))
+		return -EAGAIN;
 
 	int r = table_make_room(iopt);
 
 	if (r == 0)
 		table_insert(iopt, a);
+	return r;
+}
+
+/* All of them or none. */
+static int insert_chain(struct iopt *iopt, struct area *chain)
+	REQUIRES(&iopt->lock)
+{
+	struct area *a;
+	int r = 0;
+
+	for (a = chain; a && r == 0; a = a->next)
+		r = insert(iopt, a);
+	if (r == 0)
+		return 0;
+	/* those before @a's predecessor, which failed, are in */
+	for (struct area *in = chain; in->next != a; in = in->next) {
+		size_t i = area_index(iopt, in->first);
+		struct area *next = in->next;
+
+		(void)table_remove(iopt, i, i + 1);
+		in->next = next;
+	}
+	return r;
+}
+
+static int chain_resolve(const struct area *chain)
+{
+	int r = 0;
+
+	for (const struct area *a = chain; a && r == 0; a = a->next)
+		r = pages_resolve(a->pages);
+	return r;
+}
+
+/* Consumes the chain on success. */
+static int enter(struct iopt *iopt, struct area *chain)
+{
+	int r;
+
+	do {
+		rwlock_write(&iopt->lock);
+		r = insert_chain(iopt, chain);
+		rwlock_unwrite(&iopt->lock);
+	} while (r == -EAGAIN && (r = chain_resolve(chain)) == 0);
 	return r;
 }
 
@@ -336,10 +406,9 @@ int iopt_insert(struct iopt *iopt, uint64_t iova, uint64_t len, uint32_t prot,
 
 	if (!a)
 		return -ENOMEM;
-	rwlock_write(&iopt->lock);
-	int r = insert(iopt, a);
 
-	rwlock_unwrite(&iopt->lock);
+	int r = enter(iopt, a);
+
 	if (r < 0)
 		area_free(a);
 	return r;
@@ -579,28 +648,6 @@ static void chain_free(struct area *chain)
 	}
 }
 
-/* All of them or none. Consumes the chain on success. */
-static int insert_chain(struct iopt *iopt, struct area *chain)
-	REQUIRES(&iopt->lock)
-{
-	struct area *a;
-	int r = 0;
-
-	for (a = chain; a && r == 0; a = a->next)
-		r = insert(iopt, a);
-	if (r == 0)
-		return 0;
-	/* those before @a's predecessor, which failed, are in */
-	for (struct area *in = chain; in->next != a; in = in->next) {
-		size_t i = area_index(iopt, in->first);
-		struct area *next = in->next;
-
-		(void)table_remove(iopt, i, i + 1);
-		in->next = next;
-	}
-	return r;
-}
-
 int iopt_copy(struct iopt *dst, uint64_t dst_iova, struct iopt *src,
 	      uint64_t src_iova, uint64_t len, uint32_t prot)
 {
@@ -619,11 +666,8 @@ int iopt_copy(struct iopt *dst, uint64_t dst_iova, struct iopt *src,
 		      &c);
 	if (!c.err && (!c.chain || c.next - 1 != c.last))
 		c.err = -ENOENT;
-	if (!c.err) {
-		rwlock_write(&dst->lock);
-		c.err = insert_chain(dst, c.chain);
-		rwlock_unwrite(&dst->lock);
-	}
+	if (!c.err)
+		c.err = enter(dst, c.chain);
 	if (c.err)
 		chain_free(c.chain);
 	return c.err;

@@ -46,14 +46,27 @@ struct iopt *iopt_get(struct iopt *iopt);
 struct iopt *iopt_put(struct iopt *iopt);
 
 /**
- * iopt_set_align() - Areas begin and end at multiples of @align from now on
- * @align: a power of two. A property of the domains that are attached: the
- *	   largest of theirs, 1 without one
+ * struct iopt_demand - What a domain demands of its table
+ * @align: areas begin and end at multiples of that, a power of two
+ */
+struct iopt_demand {
+	uint64_t align;
+	LIST_ENTRY(iopt_demand) link; /* the table's */
+};
+
+/**
+ * iopt_demand() - The largest alignment of all demands counts from now on, and
+ * memory is looked up before an area enters; that of those which are there is
+ * the caller's to look up: iopt_resolve()
+ * iopt_undemand() - As if it had not been
  *
- * Context: takes iopt->lock for writing.
+ * Without any an area may begin and end at any byte.
+ *
+ * Context: take iopt->lock for writing.
  * Return: 0; -EADDRINUSE an area is not aligned that far.
  */
-int iopt_set_align(struct iopt *iopt, uint64_t align);
+int iopt_demand(struct iopt *iopt, struct iopt_demand *d);
+void iopt_undemand(struct iopt *iopt, struct iopt_demand *d);
 
 /**
  * iopt_reserve() - No area may lie in [@first, @last] any more
@@ -88,9 +101,10 @@ size_t iopt_usable(struct iopt *iopt, struct iova_range *ranges, size_t max);
  *
  * Takes a reference of @pages.
  *
- * Context: takes iopt->lock for writing.
+ * Context: takes iopt->lock for writing; as pages_resolve(), in between.
  * Return: 0; -EINVAL misaligned, or some of it is reserved; -EOVERFLOW it wraps
- * around; -EEXIST an area is there; -ENOMEM.
+ * around; -EEXIST an area is there; -ENOMEM; with a demand also as
+ * pages_resolve().
  */
 int iopt_insert(struct iopt *iopt, uint64_t iova, uint64_t len, uint32_t prot,
 		struct pages *pages, uint64_t from);
@@ -141,8 +155,8 @@ void iopt_for_each(struct iopt *iopt, struct iova_range range, size_t skip,
 /**
  * iopt_resolve() - Look up the memory of all areas that were made late
  *
- * What attaching the first domain does: so a program is told of memory that is
- * not there, and not its device.
+ * What attaching to a domain does: so a program is told of memory that is not
+ * there, and not its device.
  *
  * Context: as pages_resolve(), and takes iopt->lock for reading in between.
  * Return: 0; as pages_resolve() of the first that fails.

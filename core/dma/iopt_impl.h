@@ -48,7 +48,8 @@ struct iopt {
 	struct area **area GUARDED_BY(&lock);
 	size_t n GUARDED_BY(&lock);
 	size_t cap GUARDED_BY(&lock);
-	uint64_t align GUARDED_BY(&lock);
+	LIST_HEAD(, iopt_demand) demands GUARDED_BY(&lock);
+	uint64_t align GUARDED_BY(&lock); /* the largest of theirs, or 1 */
 	struct reserved *reserved
 		GUARDED_BY(&lock); /* ascending; may overlap */
 	size_t n_reserved GUARDED_BY(&lock);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "core/dma/domain.h"
 #include "core/vfio/type1.h"
 #include "lib/cleanup.h"
 #include "lib/lock.h"
@@ -33,10 +34,11 @@ typedef unsigned long long ull;
 
 struct type1 {
 	_Atomic unsigned int refs;
-	pid_t pid;	   /* immutable */
-	bool v2;	   /* immutable */
-	uint32_t max;	   /* immutable */
-	struct iopt *iopt; /* immutable; changed by us alone, under the lock */
+	pid_t pid;	       /* immutable */
+	bool v2;	       /* immutable */
+	uint32_t max;	       /* immutable */
+	struct domain *domain; /* immutable; one reference, one attachment */
+	struct iopt *iopt;     /* of it; changed by us alone, under the lock */
 	struct iova_range valid[TYPE1_RANGES_MAX]; /* immutable */
 	size_t n_valid;				   /* immutable */
 
@@ -70,48 +72,66 @@ static int parse_type(uint64_t type, bool *ret_v2)
 	}
 }
 
-static int new_table(struct iopt **ret_iopt)
+static int new_domain(struct domain **ret_domain)
 {
-	int r = iopt_new(ret_iopt);
+	struct iopt *iopt;
+	int r = iopt_new(&iopt);
 
-	if (r == 0)
-		r = iopt_set_align(*ret_iopt, TYPE1_PAGE);
-	if (r == 0)
-		r = iopt_reserve(*ret_iopt, TYPE1_MSI_FIRST, TYPE1_MSI_LAST,
-				 NULL);
-	if (r == 0)
-		r = iopt_reserve(*ret_iopt, 1ull << TYPE1_APERTURE, UINT64_MAX,
-				 NULL);
+	if (r < 0)
+		return r;
+	r = domain_new(iopt, TYPE1_PAGE, ret_domain);
+	iopt_put(iopt);
 	return r;
+}
+
+/* The groups of the container, as one: they come and go with this IOMMU. */
+static int attach_groups(struct type1 *t)
+{
+	static const struct iova_range reserved[] = {
+		{TYPE1_MSI_FIRST, TYPE1_MSI_LAST},
+		{1ull << TYPE1_APERTURE, UINT64_MAX},
+	};
+	struct domain *d;
+	int r = new_domain(&d);
+
+	if (r < 0)
+		return r;
+	r = domain_attach(d, t, reserved, ARRAY_SIZE(reserved));
+	if (r < 0) {
+		domain_put(d);
+		return r;
+	}
+	t->domain = d;
+	t->iopt = domain_iopt(d);
+	t->n_valid = iopt_usable(t->iopt, t->valid, TYPE1_RANGES_MAX);
+	return 0;
 }
 
 int NO_TSA type1_new(pid_t pid, uint64_t type, uint32_t max,
 		     struct type1 **ret_type1)
 {
-	struct iopt *iopt = NULL;
 	bool v2 = false;
 	int r = parse_type(type, &v2);
 
 	if (r < 0)
 		return r;
-	r = new_table(&iopt);
 
-	struct type1 *t = r < 0 ? NULL : calloc(1, sizeof(*t));
+	struct type1 *t = calloc(1, sizeof(*t));
 
-	if (!t) {
-		iopt_put(iopt);
+	if (!t)
 		return -ENOMEM;
-	}
 	t->refs = 1;
 	t->pid = pid;
 	t->v2 = v2;
 	t->max = max;
-	t->iopt = iopt;
 	t->changes = 1;
-	t->n_valid = iopt_usable(iopt, t->valid, TYPE1_RANGES_MAX);
 	mutex_init(&t->lock, RANK_TYPE1, "type1");
-	*ret_type1 = t;
-	return 0;
+	r = attach_groups(t);
+	if (r < 0)
+		type1_put(t);
+	else
+		*ret_type1 = t;
+	return r;
 }
 
 struct type1 *type1_get(struct type1 *t)
@@ -124,7 +144,9 @@ struct type1 *type1_put(struct type1 *t)
 {
 	if (!t || atomic_fetch_sub(&t->refs, 1) != 1)
 		return NULL;
-	iopt_put(t->iopt);
+	if (t->domain)
+		domain_detach(t->domain, t);
+	domain_put(t->domain);
 	mutex_done(&t->lock);
 	free(t);
 	return NULL;

@@ -135,15 +135,16 @@ static void areas_begin_and_end_at_any_byte(void **state)
 
 static void alignment_is_for_all_there_is_and_all_to_come(void **state)
 {
+	struct iopt_demand half = {.align = 2048}, page = {.align = PAGE};
 	struct fixture *f = *state;
 
 	assert_int_equal(insert(f, 2048, 2048, RW, 0), 0);
-	assert_int_equal(iopt_set_align(f->iopt, PAGE), -EADDRINUSE);
-	assert_int_equal(iopt_set_align(f->iopt, 2048), 0);
+	assert_int_equal(iopt_demand(f->iopt, &page), -EADDRINUSE);
+	assert_int_equal(iopt_demand(f->iopt, &half), 0);
 	assert_int_equal(insert(f, 6144, 1, RW, 0), -EINVAL);
 	assert_int_equal(insert(f, 6145, 2047, RW, 0), -EINVAL);
 	assert_int_equal(insert(f, 6144, 2048, RW, 0), 0);
-	assert_int_equal(iopt_set_align(f->iopt, 1), 0);
+	iopt_undemand(f->iopt, &half);
 	assert_int_equal(insert(f, 1, 1, RW, 0), 0);
 }
 
