@@ -107,6 +107,13 @@ def test_an_area_is_replaced_in_its_place():
         "a.1 x=1", "b.1 x=2", "b.3 x=2", "c.1 x=1"]
 
 
+def test_areas_that_are_apart_stay_so():
+    old = ["a.1 x=1", "b.1 x=1", "c.1 x=1"]
+    new = ["# Linux", "a.1 x=2", "c.1 x=2", "c.2 x=2", "d.1 x=2"]
+    assert transcript.splice(old, new) == [
+        "a.1 x=2", "b.1 x=1", "c.1 x=2", "c.2 x=2", "d.1 x=2"]
+
+
 def test_figures_count_each_case_once(tmp_path):
     linux = ["a.quirk.1 errno=EIO x=1", "a.b ret=0", 'a.c skip="why"']
     soft = ["a.quirk.1 errno=EINVAL x=1", "a.b ret=0", 'a.c skip="why"']

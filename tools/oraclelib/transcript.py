@@ -75,10 +75,14 @@ def area(text):
 
 def splice(old, new):
     """The lines of a transcript with those areas replaced that are in @new."""
-    again = {area(text) for text in new}
-    first = next((i for i, text in enumerate(old) if area(text) in again),
-                 len(old))
-    kept = [(i < first, text) for i, text in enumerate(old)
-            if area(text) not in again]
-    return ([text for before, text in kept if before] + new[1:] +
-            [text for before, text in kept if not before])
+    fresh = {}
+    for text in new[1:]:
+        fresh.setdefault(area(text), []).append(text)
+    lines, done = [], set()
+    for text in [*old, *new[1:]]:
+        name = area(text)
+        if name not in done:
+            lines += fresh.get(name, [text])
+        if name in fresh:
+            done.add(name)
+    return lines
