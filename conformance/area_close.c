@@ -125,11 +125,12 @@ static void orders(const char *role, uint32_t bar)
 
 static void mapping_keeps(const void *arg)
 {
+	const struct role *role = arg;
 	struct vfio v;
 
-	vfio_open(&v, "edu", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	vfio_open(&v, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
 	command(v.device, 0, 2);
-	uint8_t *m = bar_map(v.device, REGION(0), 3 * PAGE);
+	uint8_t *m = bar_map(v.device, REGION(role->bar), 3 * PAGE);
 
 	close_fd(&v.device);
 	say_step("unset", ioctl(v.group, VFIO_GROUP_UNSET_CONTAINER));
@@ -143,10 +144,11 @@ static void mapping_keeps(const void *arg)
 
 static void mapping_replaced(const void *arg)
 {
+	const struct role *role = arg;
 	struct vfio v;
 
-	vfio_open(&v, "edu", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
-	uint8_t *m = bar_map(v.device, REGION(0), PAGE);
+	vfio_open(&v, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	uint8_t *m = bar_map(v.device, REGION(role->bar), PAGE);
 
 	vfio_close(&v);
 	say_reopen("open", v.function);
@@ -156,11 +158,12 @@ static void mapping_replaced(const void *arg)
 
 static void mapping_moved(const void *arg)
 {
+	const struct role *role = arg;
 	struct vfio v;
 
-	vfio_open(&v, "edu", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	vfio_open(&v, role->name, 0, DEVICE, VFIO_TYPE1v2_IOMMU);
 	command(v.device, 0, 2);
-	uint8_t *m = bar_map(v.device, REGION(0), PAGE);
+	uint8_t *m = bar_map(v.device, REGION(role->bar), PAGE);
 	void *to =
 		mremap(m, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, nowhere());
 
@@ -182,6 +185,9 @@ static void dup_keeps(const void *arg)
 	vfio_close(&v);
 	say_reopen("open", v.function);
 	say("vendor=%#x", cfg(copy, 0, 2));
+	say("memory=%#x", cfg(copy, 4, 2) & 2u);
+	say_step("info", ioctl(copy, VFIO_DEVICE_GET_INFO,
+			       &(struct vfio_device_info){.argsz = 16}));
 	close(copy);
 	say_reopen("open", v.function);
 }
@@ -212,8 +218,10 @@ static void second_file(const void *arg)
 	int other = device_open(v.group, v.function);
 
 	command(v.device, 0, 4);
+	wr32(v.device, 4, 5);
 	close_fd(&v.device);
 	say("after_one=%#x", cfg(other, 4, 2) & 7u);
+	say("register=%#x", rd32(other, 4));
 	close(other);
 	other = device_open(v.group, v.function);
 	say("after_both=%#x", cfg(other, 4, 2) & 7u);
@@ -265,13 +273,34 @@ static void interrupts_end(const void *arg)
 	say_step("msi", irq_trigger(v.device, MSI, 0, event_new()));
 }
 
-static const struct {
+/* Memory of a BAR is what it was as long as anybody has it. */
+static void mapping_holds(const void *arg)
+{
+	struct vfio v;
+
+	vfio_open(&v, "ram", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	command(v.device, 0, 2);
+	volatile uint32_t *m = (void *)bar_map(v.device, REGION(2), PAGE);
+
+	wr32(v.device, REGION(2) + 64, 0xfeedbeef);
+	vfio_close(&v);
+	say("loaded=%#x", m[16]);
+}
+
+struct keeper {
 	const char *name;
 	case_fn *fn;
-} keepers[] = {
+};
+
+/* By a mapping: of a BAR that traps, and of one that is memory */
+static const struct keeper mappings[] = {
 	{"mapping_keeps", mapping_keeps},
 	{"mapping_replaced", mapping_replaced},
 	{"mapping_moved", mapping_moved},
+};
+
+static const struct keeper keepers[] = {
+	{"mapping_holds", mapping_holds},
 	{"dup_keeps", dup_keeps},
 	{"dup_of_group", dup_of_group},
 	{"second_file", second_file},
@@ -284,6 +313,10 @@ void area_close(void)
 {
 	orders("edu", 0);
 	orders("ram", 2);
+	for (size_t i = 0; i < COUNT(mappings); i++) {
+		run(mappings[i].fn, &roles_all[0], "%s", mappings[i].name);
+		run(mappings[i].fn, &roles_all[2], "%s.ram", mappings[i].name);
+	}
 	for (size_t i = 0; i < COUNT(keepers); i++)
 		run(keepers[i].fn, NULL, "%s", keepers[i].name);
 }

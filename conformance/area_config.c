@@ -7,6 +7,7 @@
  * in the space a device has its capabilities is its own affair.
  */
 #include <linux/pci_regs.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "conformance/device.h"
@@ -691,6 +692,50 @@ static void each_span(const char *role)
 	}
 }
 
+/* Any way of reading gives the same bytes. */
+static void pieces(const void *arg)
+{
+	uint8_t all[PCI_CFG_SPACE_SIZE];
+	unsigned int other = 0;
+
+	need(pread(v.device, all, sizeof(all), CONFIG), "config read");
+	for (unsigned int pos = 0; pos < sizeof(all); pos++)
+		for (unsigned int size = 1;
+		     size <= 8 && pos + size <= sizeof(all); size++) {
+			uint8_t some[8] = {0};
+
+			need(pread(v.device, some, size, (off_t)(CONFIG + pos)),
+			     "config read");
+			other += memcmp(some, all + pos, size) != 0;
+		}
+	say("other=%u", other);
+}
+
+/* What sysfs says of the same registers */
+static void say_sysfs(const char *name, unsigned int pos, unsigned int size)
+{
+	char path[128];
+	unsigned int val = 0;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s",
+		 v.function->bdf, name);
+	FILE *f = fopen(path, "re");
+
+	need(f ? 0 : -1, path);
+	need(fscanf(f, "%x", &val) == 1 ? 0 : -1, path);
+	fclose(f);
+	say("%s=%d", name, val == cfg(v.device, pos, size));
+}
+
+static void sysfs(const void *arg)
+{
+	say_sysfs("vendor", PCI_VENDOR_ID, 2);
+	say_sysfs("device", PCI_DEVICE_ID, 2);
+	say_sysfs("revision", PCI_REVISION_ID, 1);
+	say_sysfs("subsystem_vendor", PCI_SUBSYSTEM_VENDOR_ID, 2);
+	say_sysfs("subsystem_device", PCI_SUBSYSTEM_ID, 2);
+}
+
 /* Several registers by one write, in the order of their bytes */
 static void write_two_bars(const void *arg)
 {
@@ -799,6 +844,8 @@ static void of_role(const struct role *role)
 	each_msi(name);
 	run(write_two_bars, NULL, "%s.write.two_bars", name);
 	run(whole, NULL, "%s.whole", name);
+	run(pieces, NULL, "%s.pieces", name);
+	run(sysfs, NULL, "%s.sysfs", name);
 }
 
 void area_config(void)

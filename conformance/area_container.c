@@ -24,11 +24,23 @@ static void node(const void *arg)
 static void link_of_file(const void *arg)
 {
 	char path[64];
-	char link[64] = {0};
+	char link[64];
 
+	memset(link, FILL, sizeof(link));
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", v.container);
-	say_ret(readlink(path, link, sizeof(link) - 1));
-	say("link=%s", link);
+	long n = say_ret(readlink(path, link, sizeof(link) - 1));
+
+	say("link=%.*s behind=%#x", n > 0 ? (int)n : 0, link,
+	    n > 0 ? (uint8_t)link[n] : 0);
+}
+
+static void node_of_file(const void *arg)
+{
+	struct stat st;
+
+	if (!say_ret(fstat(v.container, &st)))
+		say("type=%#o major=%u minor=%u", st.st_mode & S_IFMT,
+		    major(st.st_rdev), minor(st.st_rdev));
 }
 
 /* open(2) with flags */
@@ -116,6 +128,17 @@ static void set_iommu(const void *arg)
 	say_step("again", ioctl(own.container, VFIO_SET_IOMMU, s->type));
 }
 
+/* A refusal leaves the choice open. */
+static void set_iommu_after_refusals(const void *arg)
+{
+	struct vfio own;
+
+	vfio_open(&own, "edu", 0, ATTACHED, 0);
+	say_step("unknown", ioctl(own.container, VFIO_SET_IOMMU, 99));
+	say_step("none", ioctl(own.container, VFIO_SET_IOMMU, 0));
+	say_ret(ioctl(own.container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+}
+
 static void each_type(const char *state, enum depth depth, unsigned long first)
 {
 	static const unsigned long types[] = {
@@ -134,6 +157,7 @@ void area_container(void)
 	run(node, NULL, "node");
 	fixture_open(&v, "edu", 0, CONTAINER, 0);
 	run(link_of_file, NULL, "readlink");
+	run(node_of_file, NULL, "fstat");
 	fixture_close(&v);
 	for (size_t i = 0; i < COUNT(open_flags); i++)
 		run(open_with, &open_flags[i].flags, "open.%s",
@@ -154,4 +178,5 @@ void area_container(void)
 	each_type("group", ATTACHED, 0);
 	each_type("type1", ATTACHED, VFIO_TYPE1_IOMMU);
 	each_type("type1v2", ATTACHED, VFIO_TYPE1v2_IOMMU);
+	run(set_iommu_after_refusals, NULL, "set_iommu.after_refusals");
 }

@@ -173,6 +173,7 @@ static void each_number(void)
 		{"sized_out", _IOR(';', 107, int)},
 		{"sized_both", _IOWR(';', 107, uint64_t)},
 		{"iommufd", _IO(';', 0x80)},
+		{"unknown", _IO(';', 150)},
 		{"all", UINT32_MAX},
 	};
 

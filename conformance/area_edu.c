@@ -10,6 +10,7 @@
 #include <linux/pci_regs.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "conformance/device.h"
@@ -179,6 +180,27 @@ static void intx_mask(const void *arg)
 	reg_set(REG_ACK, 1);
 	irq_none("unmask", IRQ_UNMASK);
 	say("went_by=%ld", event_none(event));
+}
+
+static long irq_bool(const char *key, uint32_t action, uint8_t val)
+{
+	return say_step(key, set_irqs(v.device, IRQ_BOOL | action, INTX, 0, 1,
+				      &val, sizeof(val)));
+}
+
+static void intx_mask_bool(const void *arg)
+{
+	int event = intx_on();
+
+	irq_bool("mask0", IRQ_MASK, 0);
+	irq_bool("mask1", IRQ_MASK, 1);
+	reg_set(REG_RAISE, 4);
+	say("masked=%ld", event_none(event));
+	irq_bool("unmask0", IRQ_UNMASK, 0);
+	say("masked=%ld", event_none(event));
+	irq_bool("unmask1", IRQ_UNMASK, 1);
+	say("unmasked=%ld", event_wait(event));
+	reg_set(REG_ACK, 4);
 }
 
 static void intx_unmask_fd(const void *arg)
@@ -633,6 +655,20 @@ static void dma_write_only(const void *arg)
 	say("memory=%s", holds(p, 64));
 }
 
+/* A device may not read it, whatever an abort gives it in its place. */
+static void dma_write_only_read(const void *arg)
+{
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	load_device();
+	uint8_t *p = fill_memory(VFIO_DMA_MAP_FLAG_WRITE);
+
+	say("to_device=%d", to_device(IOVA, 64));
+	dma_unmap_all(v.container);
+	p = dma_memory(PAGE, MAP_RW);
+	say("from_device=%d", from_device(IOVA, 64));
+	say("read=%d", !strcmp(holds(p, 64), "fill"));
+}
+
 static void dma_without_master(const void *arg)
 {
 	command(v.device, 0, PCI_COMMAND_MASTER);
@@ -704,7 +740,167 @@ static void dma_by_msi(const void *arg)
 	say("status=%#x", reg(REG_IRQ_STATUS));
 }
 
+/* Neighbours of two kinds are one range to the device. */
+static void dma_across_two(const void *arg)
+{
+	uint8_t *a = anon(PAGE);
+	uint8_t *b = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint8_t got[300];
+
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	load_device();
+	memset(a, FILL, PAGE);
+	memset(b, FILL, PAGE);
+	map_at_iova(a, PAGE, MAP_RW);
+	need(dma_map(v.container, b, IOVA + PAGE, PAGE, MAP_RW), "MAP_DMA");
+	say("done=%d", from_device(IOVA + PAGE - 100, sizeof(got)));
+	memcpy(got, a + PAGE - 100, 100);
+	memcpy(got + 100, b, 200);
+	say("memory=%s", holds(got, sizeof(got)));
+	say("before=%d behind=%d", a[PAGE - 101] == FILL, b[200] == FILL);
+}
+
+static void dma_two_addresses(const void *arg)
+{
+	uint8_t *p = dma_memory(PAGE, MAP_RW);
+
+	need(dma_map(v.container, p, 2 * IOVA, PAGE, MAP_RW), "MAP_DMA");
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	pattern(p, 64);
+	say("to_device=%d", to_device(IOVA, 64));
+	memset(p, FILL, PAGE);
+	say("from_device=%d", from_device(2 * IOVA, 64));
+	say("memory=%s", holds(p, 64));
+}
+
+/* What was mapped is pinned: its addresses do not matter any more. */
+static void dma_protected(const void *arg)
+{
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	load_device();
+	uint8_t *p = fill_memory(MAP_RW);
+
+	say_step("none", mprotect(p, PAGE, PROT_NONE));
+	say("from_device=%d", from_device(IOVA, 64));
+	say_step("rw", mprotect(p, PAGE, RW));
+	say("memory=%s", holds(p, 64));
+}
+
+/* Over a fork it stays the parent's, whoever writes first. */
+static void dma_forked(const void *arg)
+{
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	load_device();
+	uint8_t *p = dma_memory(2 * PAGE, MAP_RW);
+	pid_t pid = fork();
+
+	if (!pid) {
+		memset(p + PAGE, 1, 16);
+		say("child=%u", p[0]);
+		_exit(0);
+	}
+	need(waitpid(pid, NULL, 0), "waitpid");
+	p[0] = 1;
+	say("from_device=%d", from_device(IOVA, 64));
+	say("memory=%s beside=%u", holds(p, 64), p[PAGE]);
+	memset(p, FILL, PAGE);
+	say("to_device=%d", to_device(IOVA, 64));
+	memset(p, 0, PAGE);
+	say("from_device=%d", from_device(IOVA, 64));
+	say("memory=%s", holds(p, 64));
+}
+
 /* Of each kind of memory that a program maps */
+
+static uint8_t *map_page(int flags, int fd, off_t pos)
+{
+	void *p = mmap(NULL, PAGE, RW, flags, fd, pos);
+
+	need(p == MAP_FAILED ? -1 : 0, "mmap of memory");
+	return p;
+}
+
+static uint8_t *of_memfd(void)
+{
+	return map_page(MAP_SHARED, memfd(4 * PAGE), 0);
+}
+
+static uint8_t *of_memfd_end(void)
+{
+	return map_page(MAP_SHARED, memfd(4 * PAGE), 3 * PAGE);
+}
+
+static uint8_t *of_memfd_private(void)
+{
+	return map_page(MAP_PRIVATE, memfd(4 * PAGE), 0);
+}
+
+static uint8_t *of_shared(void)
+{
+	return map_page(MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
+/* Page @n of a larger mapping */
+static uint8_t *inside(int flags, int fd, unsigned int n)
+{
+	uint8_t *p = mmap(NULL, 8 * PAGE, RW, flags, fd, 0);
+
+	need(p == MAP_FAILED ? -1 : 0, "mmap of memory");
+	return p + n * PAGE;
+}
+
+static uint8_t *in_memfd(void)
+{
+	return inside(MAP_SHARED, memfd(8 * PAGE), 1);
+}
+
+static uint8_t *in_shared(void)
+{
+	return inside(MAP_SHARED | MAP_ANONYMOUS, -1, 3);
+}
+
+static uint8_t *in_anon(void)
+{
+	return inside(MAP_PRIVATE | MAP_ANONYMOUS, -1, 3);
+}
+
+static uint8_t *of_heap(void)
+{
+	uintptr_t old = (uintptr_t)sbrk(3 * (intptr_t)PAGE);
+
+	return (uint8_t *)((old + 2 * PAGE - 1) & ~(PAGE - 1));
+}
+
+struct kind {
+	const char *name;
+	uint8_t *(*make)(void);
+};
+
+static const struct kind kinds[] = {
+	{"memfd", of_memfd},
+	{"memfd_end", of_memfd_end},
+	{"memfd_private", of_memfd_private},
+	{"in_memfd", in_memfd},
+	{"shared", of_shared},
+	{"in_shared", in_shared},
+	{"in_anon", in_anon},
+	{"heap", of_heap},
+};
+
+static void dma_kind(const void *arg)
+{
+	const struct kind *kind = arg;
+	uint8_t *p = kind->make();
+
+	map_at_iova(p, PAGE, MAP_RW);
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	pattern(p, MOVED);
+	say("to_device=%d", to_device(IOVA, MOVED));
+	memset(p, FILL, PAGE);
+	say("from_device=%d", from_device(IOVA, MOVED));
+	say("memory=%s behind=%d", holds(p, MOVED), p[MOVED] == FILL);
+}
+
 static void dma_memfd(const void *arg)
 {
 	int fd = memfd(PAGE);
@@ -719,6 +915,61 @@ static void dma_memfd(const void *arg)
 	close(fd);
 	say("from_device=%d", from_device(IOVA, 64));
 	say("other_view=%s", holds(other, 64));
+}
+
+/* The cases below open the device for themselves. */
+
+/* Another device's BAR, as memory */
+static void dma_peer(const void *arg)
+{
+	const struct function *f = function_need("ram", 0);
+	uint8_t bytes[64];
+
+	vfio_open(&v, "edu", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	int group = (int)need(group_open(f, O_RDWR), "open of the other group");
+
+	need(group_join(group, v.container), "SET_CONTAINER");
+	int ram = (int)need(device_open(group, f), "GET_DEVICE_FD");
+	uint8_t *m = bar_map(ram, REGION(2), 4 * PAGE);
+
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	load_device();
+	command(ram, PCI_COMMAND_MEMORY, 0);
+	say_step("off", dma_map(v.container, m, IOVA, PAGE, MAP_RW));
+	command(ram, 0, PCI_COMMAND_MEMORY);
+	say_step("map", dma_map(v.container, m, IOVA, 4 * PAGE, MAP_RW));
+	say("from_device=%d", from_device(IOVA + PAGE, 64));
+	need(pread(ram, bytes, 64, REGION(2) + PAGE), "read of a BAR");
+	say("bar=%s", holds(bytes, 64));
+	memset(bytes, FILL, 64);
+	need(pwrite(ram, bytes, 64, REGION(2) + PAGE), "write of a BAR");
+	say("to_device=%d", to_device(IOVA + PAGE, 64));
+	dma_unmap_all(v.container);
+	uint8_t *p = dma_memory(PAGE, MAP_RW);
+
+	say("from_device=%d", from_device(IOVA, 64));
+	say("memory=%s", holds(p, 64));
+}
+
+/* It goes on as long as the device is open. */
+static void dma_outlives(const void *arg)
+{
+	vfio_open(&v, "edu", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	load_device();
+	uint8_t *p = fill_memory(MAP_RW);
+
+	close_fd(&v.container);
+	say("from_device=%d", from_device(IOVA, 64));
+	say("memory=%s", holds(p, 64));
+	int again = device_open(v.group, v.function);
+
+	say_step("device", again < 0 ? -1 : 0);
+	close(again);
+	close_fd(&v.group);
+	memset(p, FILL, PAGE);
+	say("from_device=%d", from_device(IOVA, 64));
+	say("memory=%s", holds(p, 64));
 }
 
 static void after(void)
@@ -737,6 +988,7 @@ static const struct {
 	{"reset", reset_state},
 	{"intx.automask", intx_automask},
 	{"intx.mask", intx_mask},
+	{"intx.mask_bool", intx_mask_bool},
 	{"intx.unmask_fd", intx_unmask_fd},
 	{"intx.unmask_semaphore", intx_unmask_semaphore},
 	{"intx.unmask_before", intx_unmask_before},
@@ -759,11 +1011,16 @@ static const struct {
 	{"dma.read_only", dma_read_only},
 	{"dma.untouched", dma_untouched},
 	{"dma.write_only", dma_write_only},
+	{"dma.write_only_read", dma_write_only_read},
 	{"dma.without_master", dma_without_master},
 	{"dma.memory_disabled", dma_memory_disabled},
 	{"dma.across_end", dma_across_end},
 	{"dma.by_msi", dma_by_msi},
 	{"dma.memfd", dma_memfd},
+	{"dma.across_two", dma_across_two},
+	{"dma.two_addresses", dma_two_addresses},
+	{"dma.protected", dma_protected},
+	{"dma.forked", dma_forked},
 };
 
 static void each_value(void)
@@ -791,5 +1048,9 @@ void area_edu(void)
 	for (size_t i = 0; i < COUNT(cases); i++)
 		run(cases[i].fn, NULL, "%s", cases[i].name);
 	each_copy();
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		run(dma_kind, &kinds[i], "dma.kind.%s", kinds[i].name);
 	fixture_close(&v);
+	run(dma_peer, NULL, "dma.peer");
+	run(dma_outlives, NULL, "dma.outlives");
 }

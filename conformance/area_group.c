@@ -476,6 +476,50 @@ static void mappings_stay(const void *arg)
 	say_step("map_new", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
 }
 
+/* With the last group they go, and the next IOMMU has none of them. */
+static void mappings_go(const void *arg)
+{
+	struct vfio own;
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ,
+		.vaddr = (uintptr_t)anon(PAGE),
+		.iova = PAGE,
+		.size = PAGE,
+	};
+
+	vfio_open(&own, "edu", 0, IOMMU, VFIO_TYPE1v2_IOMMU);
+	say_step("map", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("leave", ioctl(own.group, VFIO_GROUP_UNSET_CONTAINER));
+	say_step("map_none", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("info", ioctl(own.container, VFIO_IOMMU_GET_INFO, NULL));
+	say_step("set_iommu",
+		 ioctl(own.container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
+	say_step("back", group_join(own.group, own.container));
+	say_step("other_type",
+		 ioctl(own.container, VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU));
+	say_step("map_new", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+}
+
+/* Each group is held by its own devices alone. */
+static void device_of_second(const void *arg)
+{
+	struct vfio own;
+
+	vfio_open(&own, "edu", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	int other = open_elsewhere(&own);
+
+	say_step("join", group_join(other, own.container));
+	int device = device_open(other, function_elsewhere(own.function));
+
+	say_step("device", device < 0 ? -1 : 0);
+	close(own.device);
+	say_step("first_leaves", ioctl(own.group, VFIO_GROUP_UNSET_CONTAINER));
+	say_step("second_leaves", ioctl(other, VFIO_GROUP_UNSET_CONTAINER));
+	close(device);
+	say_step("second_leaves", ioctl(other, VFIO_GROUP_UNSET_CONTAINER));
+}
+
 static void two_containers(const void *arg)
 {
 	struct vfio own;
@@ -563,6 +607,8 @@ static void several(void)
 	for (size_t i = 0; i < COUNT(types); i++)
 		run(mappings_stay, &types[i], "several.mappings_stay.%lu",
 		    types[i]);
+	run(mappings_go, NULL, "several.mappings_go");
+	run(device_of_second, NULL, "several.device_of_second");
 	run(two_containers, NULL, "several.two_containers");
 	run(container_closed_first, &depths[1], "several.closed_first.joined");
 	run(container_closed_first, &depths[2], "several.closed_first.iommu");

@@ -97,6 +97,26 @@ static void with_second_group(const void *arg)
 	say_info();
 }
 
+/* A byte less than is asked for, and that. */
+static void one_short(const void *arg)
+{
+	uint8_t buf[INFO_SIZE];
+	struct vfio_iommu_type1_info *info = (void *)buf;
+
+	memset(buf, FILL, sizeof(buf));
+	info->argsz = sizeof(*info);
+	say_step("head", ioctl(v.container, VFIO_IOMMU_GET_INFO, info));
+	uint32_t asked = info->argsz;
+
+	info->argsz = asked - 1;
+	say_step("short", ioctl(v.container, VFIO_IOMMU_GET_INFO, info));
+	say("asked=%u cap_offset=%u chain=%#x", info->argsz - asked,
+	    info->cap_offset, buf[sizeof(*info)]);
+	info->argsz = asked;
+	say_step("exact", ioctl(v.container, VFIO_IOMMU_GET_INFO, info));
+	say("cap_offset=%u behind=%#x", info->cap_offset, buf[asked]);
+}
+
 /* argsz says LONG_INFO, the memory ends in the struct or in the chain. */
 static void memory_ends(const void *arg)
 {
@@ -127,6 +147,7 @@ static void info_of(const char *type)
 	plain.arg = (const uint32_t[6]){argsz};
 	plain.size = argsz;
 	run(whole, NULL, "%s.whole", type);
+	run(one_short, NULL, "%s.one_short", type);
 	run(with_mappings, NULL, "%s.with_mappings", type);
 	run(with_second_group, NULL, "%s.with_second_group", type);
 	sweep_argsz(&chain);

@@ -726,6 +726,17 @@ static void last_file_closed(const void *arg)
 	say("mapping=%#x", *word);
 }
 
+/* With the last file and mapping it has gone: nobody takes a signal. */
+static void all_closed(const void *arg)
+{
+	int event = armed(4, 64, 7);
+
+	vfio_close(&v);
+	vfio_open(&v, "ram", 0, DEVICE, VFIO_TYPE1v2_IOMMU);
+	ring(event, 1);
+	say("left=%ld", left(event));
+}
+
 /* The gate: dropped when it is closed, and not kept for later. */
 static void gate(const void *arg)
 {
@@ -844,6 +855,7 @@ static const struct alone alone[] = {
 	{"effect.semaphore_gate", semaphore_gate},
 	{"effect.child", child_signals},
 	{"effect.file_closed", last_file_closed},
+	{"effect.all_closed", all_closed},
 	{"effect.reset", through_reset},
 };
 

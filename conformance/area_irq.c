@@ -576,6 +576,41 @@ static void single(const void *arg)
 	none("none1", IRQ_TRIGGER, *index, 1);
 }
 
+/* What is no eventfd, and none of them, with and without one that is set */
+static void single_refused(const void *arg)
+{
+	const uint32_t *index = arg;
+	int a = event_new();
+
+	for (int set = 0; set <= 1; set++) {
+		eventfds("no_fd", IRQ_TRIGGER, *index, 0, NULL, 0);
+		say_step("no_bool", set_irqs(v.device, IRQ_BOOL | IRQ_TRIGGER,
+					     *index, 0, 0, NULL, 0));
+		say_step("minus_two", irq_trigger(v.device, *index, 0, -2));
+		say_step("closed",
+			 irq_trigger(v.device, *index, 0, fd_closed()));
+		say_step("pipe", irq_trigger(v.device, *index, 0, fd_pipe()));
+		none("mask", IRQ_MASK, *index, 1);
+		none("unmask", IRQ_UNMASK, *index, 1);
+		none("none", IRQ_TRIGGER, *index, 1);
+		say("a=%ld", event_now(a));
+		irq_trigger(v.device, *index, 0, a);
+	}
+}
+
+/* Enabling what is not there */
+static void absent(const void *arg)
+{
+	const uint32_t *index = arg;
+
+	if (irq_count(v.device, *index))
+		skip("it is there");
+	say_step("minus_one", irq_trigger(v.device, *index, 0, -1));
+	say_step("set", irq_trigger(v.device, *index, 0, event_new()));
+	none("none", IRQ_TRIGGER, *index, 1);
+	none("off", IRQ_TRIGGER, *index, 0);
+}
+
 /* Beside them the function's interrupts work as ever. */
 static void single_beside(const void *arg)
 {
@@ -842,6 +877,11 @@ static void each_single(const char *role)
 
 	run(single, &err, "%s.err", role);
 	run(single, &req, "%s.req", role);
+	run(single_refused, &err, "%s.err_refused", role);
+	run(single_refused, &req, "%s.req_refused", role);
+	for (size_t i = 0; i < COUNT(three); i++)
+		run(absent, &three[i].index, "%s.absent.%s", role,
+		    three[i].name);
 }
 
 static void each_intx(void)

@@ -131,6 +131,32 @@ static void map_range(const void *arg)
 	say_step("good", dma_map(v.container, mem, PAGE, PAGE, MAP_RW));
 }
 
+/* Of several things that are wrong, which is seen first? */
+
+struct wrong {
+	struct range range;
+	uint32_t flags;
+};
+
+static const struct wrong wrongs[] = {
+	{{"wraps_no_flags", MEM, 0, TOP, 2 * PAGE}, 0},
+	{{"wraps_unknown_flag", MEM, 0, TOP, 2 * PAGE}, MAP_RW | 8},
+	{{"wraps_misaligned", MEM, 0, TOP + 1, 2 * PAGE}, MAP_RW},
+	{{"wraps_size_zero", MEM, 0, TOP, 0}, MAP_RW},
+	{{"misaligned_no_flags", MEM, 0, PAGE + 1, PAGE}, 0},
+	{{"window_no_memory", AT, 0, WINDOW, PAGE}, MAP_RW},
+	{{"window_no_flags", MEM, 0, WINDOW, PAGE}, 0},
+};
+
+static void map_wrong(const void *arg)
+{
+	const struct wrong *w = arg;
+
+	say_ret(dma_map(v.container, address_of(&w->range), w->range.iova,
+			w->range.size, w->flags));
+	say_mappings(v.container);
+}
+
 /* Overlaps with [4, 8) of pages */
 
 struct overlap {
@@ -234,6 +260,9 @@ static void map_in(const char *type)
 	sweep_call(type);
 	for (size_t i = 0; i < COUNT(ranges); i++)
 		run(map_range, &ranges[i], "%s.range.%s", type, ranges[i].name);
+	for (size_t i = 0; i < COUNT(wrongs); i++)
+		run(map_wrong, &wrongs[i], "%s.wrong.%s", type,
+		    wrongs[i].range.name);
 	overlaps(type);
 	for (size_t i = 0; i < COUNT(bad_overlaps); i++)
 		run(map_overlap_bad, &bad_overlaps[i], "%s.overlap_bad.%s",

@@ -468,6 +468,52 @@ static void buffer(uint8_t *m, const struct role *role)
 	say_step("write_enabled", write(fds[1], m, 4));
 }
 
+/* The bytes that go through it, and what is left of them. */
+static void buffer_bytes(uint8_t *m, const struct role *role)
+{
+	int fds[2];
+	char bytes[4] = {0};
+
+	need(pipe2(fds, O_CLOEXEC | O_NONBLOCK), "pipe");
+	memcpy(m, "xyz", 4);
+	say_step("write", write(fds[1], m, 4));
+	say_step("read", read(fds[0], bytes, 4));
+	say("bytes=%s", bytes);
+	command(v.device, PCI_COMMAND_MEMORY, 0);
+	need(write(fds[1], "abc", 4), "write");
+	say_step("read_disabled", read(fds[0], m, 4));
+	command(v.device, 0, PCI_COMMAND_MEMORY);
+	memcpy(bytes, m, 4);
+	say("kept=%s", bytes);
+}
+
+/* What is read is the same bytes of the BAR, wherever they are mapped. */
+static void same_bytes(uint8_t *m, const struct role *role)
+{
+	uint8_t *to = mmap(NULL, 2 * PAGE, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	wr32(v.device, bar_of(role) + 4, 0x5a5a5a5a);
+	say("mapped=%#x", ((volatile uint32_t *)m)[1]);
+	remap("grow", m, 2 * PAGE, 3 * PAGE, MREMAP_MAYMOVE, NULL);
+	remap("duplicate", m, 0, PAGE, MREMAP_MAYMOVE, NULL);
+	say_step("madvise", madvise(m, PAGE, MADV_DONTNEED));
+	say("refused=%#x", ((volatile uint32_t *)m)[1]);
+	m = remap("move", m, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		  to);
+	need(m == MAP_FAILED ? -1 : 0, "mremap");
+	say("moved=%#x", ((volatile uint32_t *)m)[1]);
+	munmap(m + PAGE, PAGE);
+	say("cut=%#x", ((volatile uint32_t *)m)[1]);
+	pid_t pid = fork();
+
+	if (!pid) {
+		say("child=%#x", ((volatile uint32_t *)m)[1]);
+		_exit(0);
+	}
+	need(waitpid(pid, NULL, 0), "waitpid");
+}
+
 static void own_memory_file(uint8_t *m, const struct role *role)
 {
 	int fd = (int)need(open("/proc/self/mem", O_RDONLY | O_CLOEXEC),
@@ -587,6 +633,19 @@ static void coherent_edu(const void *arg)
 	say("loaded=%#x", m[1]);
 }
 
+#define EDU_SRC 0x80 /* a register of 8 bytes */
+
+static void coherent_wide(const void *arg)
+{
+	volatile uint64_t *m = (void *)bar_map(v.device, REGION(0), PAGE);
+	uint64_t val = 0;
+
+	m[EDU_SRC / 8] = 0x1122334455667788;
+	say("loaded=%#" PRIx64, m[EDU_SRC / 8]);
+	say_step("pread", pread(v.device, &val, 8, REGION(0) + EDU_SRC));
+	say("read=%#" PRIx64, val);
+}
+
 /* The page that holds the MSI-X table can be mapped as any. */
 static void msix_page(const void *arg)
 {
@@ -620,17 +679,25 @@ static void of_role(const struct role *role)
 void area_mmap(void)
 {
 	static const struct mapped ram_buffer = {&roles_all[2], buffer};
+	static const struct mapped ram_bytes = {&roles_all[2], buffer_bytes};
+	static const struct mapped ram_same = {&roles_all[2], same_bytes};
+	static const struct mapped edu_same = {&roles_all[0], same_bytes};
 
 	run_after(after);
 	for (size_t i = 0; i < ROLES; i++) {
 		fixture_open(&v, roles_all[i].name, 0, DEVICE,
 			     VFIO_TYPE1v2_IOMMU);
 		of_role(&roles_all[i]);
-		if (!strcmp(roles_all[i].name, "edu"))
+		if (!strcmp(roles_all[i].name, "edu")) {
 			run(coherent_edu, NULL, "edu.coherent");
+			run(coherent_wide, NULL, "edu.coherent_wide");
+			run(mapped, &edu_same, "edu.same_bytes");
+		}
 		if (!strcmp(roles_all[i].name, "ram")) {
 			run(coherent, NULL, "ram.coherent");
 			run(mapped, &ram_buffer, "ram.buffer");
+			run(mapped, &ram_bytes, "ram.buffer_bytes");
+			run(mapped, &ram_same, "ram.same_bytes");
 		}
 		fixture_close(&v);
 	}

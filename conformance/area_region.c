@@ -446,6 +446,23 @@ static void rom(const void *arg)
 	say_step("nothing", pwrite(v.device, buf, 0, ROM_REGION));
 }
 
+/* The image is as long as it says. */
+static void rom_image(const void *arg)
+{
+	uint64_t size = region_size(v.device, VFIO_PCI_ROM_REGION_INDEX);
+	bool ones = true;
+
+	if (!size)
+		skip("no ROM");
+	uint8_t *buf = anon(size);
+
+	say_ret(pread(v.device, buf, size, ROM_REGION));
+	for (size_t i = buf[2] * 512u; i < size; i++)
+		ones &= buf[i] == 0xff;
+	say("length=%u last=%#x ones=%d", buf[2] * 512u, buf[buf[2] * 512u - 1],
+	    ones);
+}
+
 static void after(void)
 {
 	if (v.device >= 0)
@@ -461,6 +478,7 @@ static void of_role(const char *role)
 		run(disabled, &regions[i], "%s.disabled.%u", role, regions[i]);
 	each_msix(role);
 	run(rom, NULL, "%s.rom", role);
+	run(rom_image, NULL, "%s.rom_image", role);
 }
 
 static void on_edu(void)

@@ -103,6 +103,35 @@ static const struct range ranges[] = {
 	{"unknown_and_bad_range", 1, 0, 8},
 };
 
+/* Mappings of pages [4, 8) and [10, 12) */
+
+static const struct {
+	const char *name;
+	uint64_t first;
+	uint64_t pages;
+} parts[] = {
+	{"first", 4, 1},	{"middle", 5, 1},
+	{"last", 7, 1},		{"up_to_first", 2, 3},
+	{"up_to_middle", 2, 4}, {"from_middle", 6, 8},
+	{"from_last", 7, 2},	{"one_and_half", 4, 7},
+	{"both", 4, 8},		{"both_and_around", 2, 20},
+};
+
+static void unmap_part(const void *arg)
+{
+	const size_t *i = arg;
+	uint64_t size = 0;
+
+	need(dma_unmap(v.container, 0, &size, UNMAP_ALL), "unmap");
+	need(dma_map(v.container, mem, 4 * PAGE, 4 * PAGE, MAP_RW), "map");
+	need(dma_map(v.container, mem, 10 * PAGE, 2 * PAGE, MAP_RW), "map");
+	size = parts[*i].pages * PAGE;
+	say_ret(dma_unmap(v.container, parts[*i].first * PAGE, &size, 0));
+	say("size=%#" PRIx64, size);
+	say_mappings(v.container);
+	say_step("map", dma_map(v.container, mem, 4 * PAGE, PAGE, MAP_RW));
+}
+
 /* Several calls */
 
 static void say_unmap(uint64_t iova, uint64_t pages, uint32_t flags)
@@ -160,6 +189,8 @@ static void unmap_in(const char *type)
 	grid(type);
 	for (size_t i = 0; i < COUNT(ranges); i++)
 		run(unmap, &ranges[i], "%s.range.%s", type, ranges[i].name);
+	for (size_t i = 0; i < COUNT(parts); i++)
+		run(unmap_part, &i, "%s.part.%s", type, parts[i].name);
 	run(twice, NULL, "%s.twice", type);
 	run(all_twice, NULL, "%s.all_twice", type);
 	run(after_refusal, NULL, "%s.after_refusal", type);

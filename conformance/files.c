@@ -157,6 +157,7 @@ void sweep_numbers(const char *name, const int *fd)
 		{"with_size", _IOWR(';', 112, int)},
 		{"below", _IO(';', 99)},
 		{"iommufd", _IO(';', 0x81)},
+		{"unknown", _IO(';', 150)},
 		{"past_32_bits", 1ul << 32 | VFIO_GET_API_VERSION},
 	};
 
