@@ -106,6 +106,14 @@ void skip(const char *fmt, ...)
 	_exit(0);
 }
 
+long need(long ret, const char *what)
+{
+	if (ret >= 0)
+		return ret;
+	say("broken=\"%s: %s\"", what, errno_name(errno));
+	_exit(0);
+}
+
 static void say_outcome(const struct outcome *o)
 {
 	if (o->late)

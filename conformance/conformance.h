@@ -81,9 +81,15 @@ void run(case_fn *fn, const void *arg, const char *fmt, ...)
 /** run_after() - Called in the area's process after each case; NULL: nothing */
 void run_after(void (*fn)(void));
 
-/* A case's own words: say() adds " key=value", the others end the case. */
+/*
+ * A case's own words: say() adds " key=value", the others end the case. All that
+ * say.c, machine.c, memory.c, device.c and type1.c ask of a runner: tests/abi/
+ * is another.
+ */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** need() - @ret; but a failure ends the case, broken="what: ERRNO" */
+long need(long ret, const char *what);
 
 /* say.c: results */
 
@@ -99,8 +105,6 @@ void say_changes(const void *before, const void *after, size_t size);
 void say_signal(const char *key, int signal);
 /** errno_name() - "EINVAL"; a number when it has no name */
 const char *errno_name(int err);
-/** need() - @ret; but a failure ends the case, broken="what: ERRNO" */
-long need(long ret, const char *what);
 
 /* machine.c: what there is to run on */
 
@@ -145,6 +149,10 @@ void fixture_close(struct vfio *v);
 void vfio_open(struct vfio *v, const char *role, unsigned int nth,
 	       enum depth depth, unsigned long type);
 void vfio_close(struct vfio *v);
+/** vfio_find() - Nothing is open, and of which function; false: there is none */
+bool vfio_find(struct vfio *v, const char *role, unsigned int nth);
+/** vfio_open_to() - What failed, with errno; NULL: nothing */
+const char *vfio_open_to(struct vfio *v, enum depth depth, unsigned long type);
 
 /* The fd, or -1 with errno. */
 int container_open(void);
@@ -209,6 +217,9 @@ long say_ioctl(const struct request *r, const void *arg, size_t size);
 void sweep_plain(void (*fn)(void *arg, size_t size));
 /** sweep_all() - All of the following */
 void sweep_all(const struct request *r);
+/** sweep_whole() - The same of a call all of whose argument is mandatory */
+void sweep_whole(const char *name, const int *fd, unsigned long cmd,
+		 const void *arg, uint32_t size, void (*then)(void));
 /** sweep_argsz() - argsz short, exact, long, absurd: NAME.argsz.N */
 void sweep_argsz(const struct request *r);
 /** sweep_flags() - each flag alone and added to the good ones */

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "conformance/case.h"
 #include "conformance/conformance.h"
 
 #define MAX_FUNCTIONS 64
@@ -192,8 +191,7 @@ void vfio_close(struct vfio *v)
 	close_fd(&v->container);
 }
 
-/* What failed, with errno; NULL: nothing. */
-static const char *open_to(struct vfio *v, enum depth depth, unsigned long type)
+const char *vfio_open_to(struct vfio *v, enum depth depth, unsigned long type)
 {
 	v->container = container_open();
 	if (v->container < 0)
@@ -211,7 +209,7 @@ static const char *open_to(struct vfio *v, enum depth depth, unsigned long type)
 	return depth >= DEVICE && v->device < 0 ? "GET_DEVICE_FD" : NULL;
 }
 
-static bool vfio_find(struct vfio *v, const char *role, unsigned int nth)
+bool vfio_find(struct vfio *v, const char *role, unsigned int nth)
 {
 	*v = (struct vfio){
 		.function = function_find(role, nth),
@@ -227,28 +225,8 @@ void vfio_open(struct vfio *v, const char *role, unsigned int nth,
 {
 	if (!vfio_find(v, role, nth) && depth > CONTAINER)
 		skip("no %s %u", role, nth);
-	const char *failed = open_to(v, depth, type);
+	const char *failed = vfio_open_to(v, depth, type);
 
 	if (failed)
 		need(-1, failed);
-}
-
-void fixture_open(struct vfio *v, const char *role, unsigned int nth,
-		  enum depth depth, unsigned long type)
-{
-	static char why[128];
-	const char *failed;
-
-	why[0] = '\0';
-	if (!vfio_find(v, role, nth) && depth > CONTAINER)
-		snprintf(why, sizeof(why), "no %s %u", role, nth);
-	else if (!case_listing() && (failed = open_to(v, depth, type)))
-		snprintf(why, sizeof(why), "%s: %s", failed, errno_name(errno));
-	case_skip(why[0] && !case_listing() ? why : NULL);
-}
-
-void fixture_close(struct vfio *v)
-{
-	vfio_close(v);
-	case_skip(NULL);
 }

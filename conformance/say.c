@@ -71,11 +71,3 @@ void say_signal(const char *key, int signal)
 	else
 		say("%s=%d", key, signal);
 }
-
-long need(long ret, const char *what)
-{
-	if (ret >= 0)
-		return ret;
-	say("broken=\"%s: %s\"", what, errno_name(errno));
-	_exit(0);
-}

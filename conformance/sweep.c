@@ -231,3 +231,19 @@ void sweep_pointers(const struct request *r)
 		run(at_read_only_tail, &v, "%s.read_only_tail.%u", r->name,
 		    v.value);
 }
+
+void sweep_whole(const char *name, const int *fd, unsigned long cmd,
+		 const void *arg, uint32_t size, void (*then)(void))
+{
+	const struct request r = {
+		.name = name,
+		.fd = fd,
+		.cmd = cmd,
+		.arg = arg,
+		.size = size,
+		.min = size,
+		.then = then,
+	};
+
+	sweep_all(&r);
+}

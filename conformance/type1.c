@@ -39,22 +39,6 @@ void dma_unmap_all(int container)
 	dma_unmap(container, 0, &size, VFIO_DMA_UNMAP_FLAG_ALL);
 }
 
-void sweep_whole(const char *name, const int *container, unsigned long cmd,
-		 const void *arg, uint32_t size, void (*then)(void))
-{
-	const struct request r = {
-		.name = name,
-		.fd = container,
-		.cmd = cmd,
-		.arg = arg,
-		.size = size,
-		.min = size,
-		.then = then,
-	};
-
-	sweep_all(&r);
-}
-
 const void *info_cap(const void *info, uint16_t id)
 {
 	const uint8_t *buf = info;

@@ -30,11 +30,6 @@ int dma_map(int container, const void *vaddr, uint64_t iova, uint64_t size,
 int dma_unmap(int container, uint64_t iova, uint64_t *size, uint32_t flags);
 void dma_unmap_all(int container);
 
-/** sweep_whole() - sweep_all() of a call on @container, all of whose argument is
- * mandatory */
-void sweep_whole(const char *name, const int *container, unsigned long cmd,
-		 const void *arg, uint32_t size, void (*then)(void));
-
 /** info_cap() - In a GET_INFO reply of up to INFO_SIZE bytes; NULL: not there */
 const void *info_cap(const void *info, uint16_t id);
 /** say_mappings() - mappings= how many there are, as GET_INFO tells */
