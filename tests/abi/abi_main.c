@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * test_abi edu=BDF edu2=BDF nvme=BDF ram=BDF [memlock] [AREA ...]
+ * test_abi [AREA ...]
  *
- *   edu   QEMU's educational device, one MSI vector
- *   edu2  another in the same group, with more of everything: 8 MSI and 2048
- *	   MSI-X vectors, a ROM, an I/O BAR
- *   nvme  an NVMe controller, PCI Express with FLR
- *   ram   memory behind BAR 2, no interrupts
- *
- * A function that is not given is left out with a skip. Each area runs in a
- * process of its own: what it leaves open is gone with it, and when it crashes
- * or hangs the others still report. `memlock` says that RLIMIT_MEMLOCK is
- * enforced for this process, as it is by Linux.
+ * On a machine with two edu in one slot, of which the second has 8 MSI and 2048
+ * MSI-X vectors, and a ram on the root bus. Each area runs in a process of its
+ * own: what it leaves open is gone with it, and when it crashes or hangs the
+ * others still report.
  */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,20 +18,12 @@
 
 #define AREA_SECONDS 120
 
-static const struct area {
+static const struct test {
 	const char *name;
 	void (*run)(void);
-} areas[] = {
-	{"container", test_container}, {"iommu_info", test_iommu_info},
-	{"group", test_group},	       {"map", test_map},
-	{"unmap", test_unmap},	       {"dma", test_dma},
-	{"device", test_device},       {"feature", test_feature},
-	{"region", test_region},       {"mmap", test_mmap},
-	{"config", test_config},       {"irq", test_irq},
-	{"intx", test_intx},	       {"msi", test_msi},
-	{"close", test_close},	       {"process", test_process},
-	{"hotreset", test_hotreset},   {"ioeventfd", test_ioeventfd},
-	{"memlock", test_memlock},     {"dirty", test_dirty},
+} tests[] = {
+	{"dirty", test_dirty}, {"hotreset", test_hotreset}, {"msi", test_msi},
+	{"msix", test_msix},   {"process", test_process},
 };
 
 /* Shared with the areas' processes. */
@@ -44,10 +31,6 @@ static struct report {
 	unsigned int lines;
 	unsigned int bad;
 } * report;
-
-static struct function functions[5];
-static unsigned int n_functions;
-const char *self_path;
 
 __attribute__((format(printf, 2, 0))) static bool vreport(bool good,
 							  const char *fmt,
@@ -71,28 +54,6 @@ bool ok(bool good, const char *fmt, ...)
 	vreport(good, fmt, ap);
 	va_end(ap);
 	return good;
-}
-
-void skip(const char *fmt, ...)
-{
-	char why[200];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof(why), fmt, ap);
-	va_end(ap);
-	ok(true, "# SKIP %s", why);
-}
-
-void note(const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	dprintf(STDOUT_FILENO, "# %s\n", text);
 }
 
 static void print_value(char text[32], long val)
@@ -120,108 +81,94 @@ bool want(long got, long expected, const char *fmt, ...)
 		return true;
 	print_value(has, got);
 	print_value(should, expected);
-	note("  got %s, expected %s", has, should);
+	say("  got %s, expected %s", has, should);
 	return false;
 }
 
-const struct function *function(const char *role)
+/* The runner's side of conformance.h */
+
+__attribute__((format(printf, 1, 0))) static void vnote(const char *fmt,
+							va_list ap)
 {
-	for (unsigned int i = 0; i < n_functions; i++)
-		if (!strcmp(functions[i].role, role))
-			return &functions[i];
+	char text[256];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	dprintf(STDOUT_FILENO, "# %s\n", text);
+}
+
+void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vnote(fmt, ap);
+	va_end(ap);
+}
+
+void skip(const char *fmt, ...)
+{
+	char why[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	ok(true, "# SKIP %s", why);
+	_exit(0);
+}
+
+/* Without it nothing that follows in the area means anything. */
+long need(long ret, const char *what)
+{
+	if (ret >= 0)
+		return ret;
+	ok(false, "%s works (the rest of the area is left out): %s", what,
+	   errno_name(errno));
+	_exit(1);
+}
+
+void device_all(struct vfio *v, const char *role, unsigned int nth)
+{
+	vfio_open(v, role, nth, DEVICE, VFIO_TYPE1v2_IOMMU);
+	command(v->device, 0, 4 | 2); /* MASTER, MEMORY */
+}
+
+int wait_child(pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 255;
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static const struct test *test_find(const char *name)
+{
+	for (size_t i = 0; i < COUNT(tests); i++)
+		if (!strcmp(tests[i].name, name))
+			return &tests[i];
 	return NULL;
 }
 
-bool have(const char *role)
+static void run_test(const struct test *test)
 {
-	if (function(role))
-		return true;
-	skip("needs %s=BDF", role);
-	return false;
-}
-
-static int group_of(const char *bdf)
-{
-	char path[128];
-	char link[256];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group",
-		 bdf);
-	ssize_t n = readlink(path, link, sizeof(link) - 1);
-
-	if (n < 0) {
-		fprintf(stderr, "%s: %s\n", path, strerror(errno));
-		exit(2);
-	}
-	link[n] = '\0';
-	const char *slash = strrchr(link, '/');
-
-	return atoi(slash ? slash + 1 : link);
-}
-
-/* "edu=0000:01:00.0" */
-static bool take_function(const char *arg)
-{
-	static const char *const roles[] = {"edu", "edu2", "nvme", "ram",
-					    "root"};
-	const char *eq = strchr(arg, '=');
-
-	for (size_t i = 0; i < COUNT(roles) && eq; i++) {
-		struct function *f = &functions[n_functions];
-
-		if (strlen(roles[i]) != (size_t)(eq - arg) ||
-		    strncmp(arg, roles[i], strlen(roles[i])) != 0 ||
-		    n_functions == COUNT(functions))
-			continue;
-		strcpy(f->role, roles[i]);
-		snprintf(f->bdf, sizeof(f->bdf), "%s", eq + 1);
-		f->group = group_of(f->bdf);
-		n_functions++;
-		return true;
-	}
-	return false;
-}
-
-static bool known_area(const char *name)
-{
-	for (size_t i = 0; i < COUNT(areas); i++)
-		if (!strcmp(areas[i].name, name))
-			return true;
-	return false;
-}
-
-static void run_area(const struct area *area)
-{
-	note("%s", area->name);
+	say("%s", test->name);
 	pid_t pid = fork();
 
 	if (!pid) {
 		alarm(AREA_SECONDS);
-		area->run();
+		test->run();
 		_exit(0);
 	}
 	int status = wait_child(pid);
 
 	if (status == -SIGALRM)
-		ok(false, "%s: still running after %d seconds", area->name,
+		ok(false, "%s: still running after %d seconds", test->name,
 		   AREA_SECONDS);
 	else if (status)
-		ok(false, "%s: ended with %s %d", area->name,
+		ok(false, "%s: ended with %s %d", test->name,
 		   status < 0 ? "signal" : "status", abs(status));
-}
-
-static bool selected(const struct area *area, char **argv)
-{
-	bool all = true;
-
-	for (char **arg = argv + 1; *arg; arg++) {
-		if (!strcmp(*arg, area->name))
-			return true;
-		if (known_area(*arg))
-			all = false;
-	}
-	/* promises nothing unless it was told that the limit is enforced */
-	return all && strcmp(area->name, "memlock") != 0;
 }
 
 /* 2,048 vectors with an eventfd each. */
@@ -235,24 +182,28 @@ static void raise_fd_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static bool known_all(char **names)
+{
+	for (; *names; names++)
+		if (!test_find(*names)) {
+			fprintf(stderr, "%s: no area\n", *names);
+			return false;
+		}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
-	self_path = argv[0];
-	if (argc > 1 && !strcmp(argv[1], "--exec"))
-		return exec_main(argv + 2);
+	if (!known_all(argv + 1))
+		return 2;
 	report = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (report == MAP_FAILED)
 		return 2;
-	for (char **arg = argv + 1; *arg; arg++) {
-		if (!take_function(*arg) && !known_area(*arg)) {
-			fprintf(stderr, "%s: not ROLE=BDF and no area\n", *arg);
-			return 2;
-		}
-	}
 	raise_fd_limit();
-	for (size_t i = 0; i < COUNT(areas); i++)
-		if (selected(&areas[i], argv))
-			run_area(&areas[i]);
+	for (char **name = argv + 1; *name; name++)
+		run_test(test_find(*name));
+	for (size_t i = 0; argc == 1 && i < COUNT(tests); i++)
+		run_test(&tests[i]);
 	dprintf(STDOUT_FILENO, "1..%u\n", report->lines);
 	return report->bad ? 1 : 0;
 }

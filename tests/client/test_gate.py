@@ -17,8 +17,7 @@ import support
 HERE = support.BUILD / "tests" / "client"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = [*ROOT.glob("tests/client/victim_gate*.c"),
-           *ROOT.glob("tests/unit/test_*.c"),
-           ROOT / "tests" / "abi" / "abi_ioeventfd.c"]
+           *ROOT.glob("tests/unit/test_*.c")]
 MACHINE = (
     "-d", "ram,size=64M,slot=a", "-d", "ram,slot=a",
     "-d", "ram,af,nosoftrst", "-d", "edu,bar4=io:64", "-d", "edu",

@@ -38,8 +38,8 @@ OK, SKIP, FAIL = "ok", "skipped", "failure"
 KINDS = {
     "cmocka": Kind(f"CMOCKA_MESSAGE_OUTPUT=TAP exec {SKIPS}", "OK", [OK, SKIP],
                    [1, 0, 1], "cannot_be_done: no flux here"),
-    "abi": Kind(f"exec {TEST_ABI} hotreset", "SKIP", [SKIP, SKIP],
-                [0, 0, 2], "needs edu=BDF"),
+    "abi": Kind(f"exec {TEST_ABI} hotreset", "SKIP", [SKIP], [0, 0, 1],
+                "no ram 0"),
     "lines": Kind(f"echo '1..2\nok 1 - it # SKIP {WHY}\nok 2 - that # 2'",
                   "OK", [SKIP, OK], [1, 0, 1], WHY),
     "plan": Kind(f"echo '1..0 # SKIP {WHY}'", "SKIP", [], [0, 0, 1], WHY),
