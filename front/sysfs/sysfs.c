@@ -3,6 +3,7 @@
  * Files of /sys that do something: a table of names, each with what reading
  * and writing means. The rest of the tree is real files (front/sysfs/tree.h).
  */
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ struct sysfs_file {
 	const struct sysfs_row *row;
 	struct machine_dev *md;
 };
+static_assert(offsetof(struct sysfs_file, f) == 0, "freed as a file");
 
 static struct sysfs_file *sysfs_file(const struct file *f)
 {

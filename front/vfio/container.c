@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The container's file, /dev/vfio/vfio (kernel-semantics 2.3). */
+#include <assert.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,6 +19,7 @@ struct container_file {
 	struct file f;
 	struct container *container; /* f.lock; NULL: released */
 };
+static_assert(offsetof(struct container_file, f) == 0, "freed as a file");
 
 static struct container_file *container_file(const struct file *f)
 {

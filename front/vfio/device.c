@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device's file: kernel-semantics 3. */
+#include <assert.h>
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@ struct device_file {
 	struct sv_dev *dev;
 	struct group *group;
 };
+static_assert(offsetof(struct device_file, f) == 0, "freed as a file");
 
 static struct device_file *device_file(const struct file *f)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The group's file: /dev/vfio/N (kernel-semantics 2.4). */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ struct group_file {
 	struct file f;
 	struct group *group; /* immutable */
 };
+static_assert(offsetof(struct group_file, f) == 0, "freed as a file");
 
 static struct group *group_of_file(const struct file *f)
 {
