@@ -101,10 +101,10 @@ static int shape_override(void *arg, struct sv_shape *shape, char err[256])
 }
 
 /* A DMA that missed is the device's refusal. */
-static void note_fault(void *opaque, const struct sv_dev *dev,
-		       const char *reason)
+static void note(void *opaque, const struct sv_dev *dev, int err,
+		 const char *reason)
 {
-	journal_add(opaque, 0, dev->name, EFAULT, reason);
+	journal_add(opaque, 0, dev->name, err, reason);
 }
 
 /* Whose init() is under way: nobody can ask yet, so it is said unasked. */
@@ -145,8 +145,8 @@ static int daemon_add_device(struct daemon *d, const struct dev_conf *dc,
 		.options = options,
 		.override = shape_override,
 		.override_arg = (void *)(uintptr_t)dc,
-		.fault = note_fault,
-		.fault_arg = d->journal,
+		.note = note,
+		.note_arg = d->journal,
 		.left = show_left,
 		.left_arg = d->tree,
 	};

@@ -7,7 +7,15 @@
 #include <string.h>
 
 #include "core/pci/device.h"
+#include "lib/log.h"
 #include "lib/size.h"
+
+#define TEXT_MAX 200
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
 
 void *sv_state(struct sv_dev *dev)
 {
@@ -51,6 +59,43 @@ void sv_error(struct sv_dev *dev, const char *fmt, ...)
 	va_end(ap);
 }
 
+void sv_log(struct sv_dev *dev, enum sv_log level, const char *fmt, ...)
+{
+	static const enum log_level levels[] = {
+		[SV_LOG_ERROR] = LOG_ERR,
+		[SV_LOG_WARN] = LOG_WARN,
+		[SV_LOG_INFO] = LOG_INFO,
+		[SV_LOG_DEBUG] = LOG_DEBUG,
+	};
+	char text[TEXT_MAX];
+	va_list ap;
+
+	if (levels[level] > log_level)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_line(levels[level], "%s: %s", dev->name, text);
+}
+
+void sv_driver_error(struct sv_dev *dev, const char *fmt, ...)
+{
+	char text[TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	count(&dev->stats.driver_errors, 1);
+	if (dev->note)
+		dev->note(dev->note_arg, dev, EINVAL, text);
+}
+
+uint64_t sv_clock(struct sv_dev *dev)
+{
+	return clock_ns();
+}
+
 uint8_t *sv_bar_memory(struct sv_dev *dev, unsigned int bar)
 {
 	return dev->bar[bar].mem;
@@ -70,15 +115,10 @@ void NO_TSA sv_mmio_end(struct sv_dev *dev)
 	rwlock_unread(&dev->memory_lock);
 }
 
-static void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
-
 static void dma_report(struct sv_dev *dev, const char *text)
 {
-	if (dev->fault)
-		dev->fault(dev->fault_arg, dev, text);
+	if (dev->note)
+		dev->note(dev->note_arg, dev, EFAULT, text);
 }
 
 static void dma_report_at(struct sv_dev *dev, bool write, uint64_t iova,

@@ -91,11 +91,15 @@ struct device_stats {
 	_Atomic uint64_t dma_bytes;
 	_Atomic uint64_t dma_faults;
 	_Atomic uint64_t dma_not_master;
+	_Atomic uint64_t driver_errors;
 };
 
-/** device_fault_fn - a DMA was aborted: which and why, for `softvfio why` */
-typedef void (*device_fault_fn)(void *opaque, const struct sv_dev *dev,
-				const char *reason);
+/**
+ * device_note_fn - What `softvfio why` is to show of a function
+ * @err: EFAULT a DMA was aborted; EINVAL a driver has made a mistake
+ */
+typedef void (*device_note_fn)(void *opaque, const struct sv_dev *dev, int err,
+			       const char *reason);
 
 /**
  * struct device_host - What a function is created with
@@ -110,8 +114,9 @@ typedef void (*device_fault_fn)(void *opaque, const struct sv_dev *dev,
  * @inotify:	told when a BAR mapping has gone
  * @set:	its reset set; borrowed for life
  * @group_id:	number of its IOMMU group
- * @fault:	told about every aborted DMA; called with no lock but the model's
- * @fault_arg:	passed to it
+ * @note:	told about every aborted DMA and each mistake of a driver; called
+ *		with no lock but the model's
+ * @note_arg:	passed to it
  * @left:	a function that was to go once nobody uses it has gone
  * @left_arg:	passed to it; called with no lock of the core's
  */
@@ -127,8 +132,8 @@ struct device_host {
 	int inotify;
 	struct dev_set *set;
 	unsigned int group_id;
-	device_fault_fn fault;
-	void *fault_arg;
+	device_note_fn note;
+	void *note_arg;
 	void (*left)(void *opaque, struct sv_dev *dev);
 	void *left_arg;
 };
@@ -151,8 +156,8 @@ struct sv_dev {
 	struct devthread *thread;
 	struct watcher *watcher;
 	struct watch unmask;
-	device_fault_fn fault;
-	void *fault_arg;
+	device_note_fn note;
+	void *note_arg;
 	void (*left)(void *opaque, struct sv_dev *dev);
 	void *left_arg;
 	bool begun;  /* its model's init() has, so that done() may follow */

@@ -149,6 +149,17 @@ static int device_make(struct sv_dev *dev, const struct device_host *host)
 	return dev->ops->init ? dev->ops->init(dev) : 0;
 }
 
+static int device_check_api(struct sv_dev *dev)
+{
+	if (dev->ops->api == SV_API)
+		return 0;
+	sv_error(dev,
+		 "model %s was built for version %u of the device API, this is "
+		 "version %u",
+		 dev->ops->name, dev->ops->api, SV_API);
+	return -EINVAL;
+}
+
 int device_new(const struct device_host *host, char err[256],
 	       struct sv_dev **ret_dev)
 {
@@ -163,8 +174,8 @@ int device_new(const struct device_host *host, char err[256],
 	dev->group_id = host->group_id;
 	dev->watcher = host->watcher;
 	dev->unmask = (struct watch){device_unmask, dev};
-	dev->fault = host->fault;
-	dev->fault_arg = host->fault_arg;
+	dev->note = host->note;
+	dev->note_arg = host->note_arg;
 	dev->left = host->left;
 	dev->left_arg = host->left_arg;
 	dev->wakeup_fd = -1;
@@ -178,8 +189,10 @@ int device_new(const struct device_host *host, char err[256],
 	dev->error = err;
 	err[0] = '\0';
 
-	int r = device_make(dev, host);
+	int r = device_check_api(dev);
 
+	if (r == 0)
+		r = device_make(dev, host);
 	dev->error = NULL;
 	if (r < 0) {
 		if (!err[0])

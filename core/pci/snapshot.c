@@ -27,6 +27,7 @@ void device_snapshot(struct sv_dev *dev, struct device_snapshot *ret_snapshot)
 		.dma_bytes = count(&dev->stats.dma_bytes),
 		.dma_missed = count(&dev->stats.dma_faults),
 		.dma_not_master = count(&dev->stats.dma_not_master),
+		.driver_errors = count(&dev->stats.driver_errors),
 		.counters = dev->ops->counters,
 	};
 	irq_get_stats(dev->irq, &ret_snapshot->irq);

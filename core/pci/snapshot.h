@@ -36,6 +36,7 @@ struct device_snapshot {
 	uint64_t dma_bytes;
 	uint64_t dma_missed;
 	uint64_t dma_not_master;
+	uint64_t driver_errors;
 	const char *const *counters;
 	uint64_t counter[SV_COUNTERS];
 };

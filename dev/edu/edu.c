@@ -157,8 +157,16 @@ static int transfer(struct sv_dev *dev)
 	uint64_t there = (to_ram ? r->dma_dst : r->dma_src) & edu->dma_mask;
 	uint8_t *buf = buffer_at(edu, here, r->dma_count);
 
-	if (!buf)
+	if (!buf) {
+		sv_driver_error(
+			dev,
+			"DMA of %#llx bytes at %#llx of the device; its "
+			"buffer is %#x to %#x",
+			(unsigned long long)r->dma_count,
+			(unsigned long long)here, EDU_BUF_START,
+			EDU_BUF_START + EDU_BUF_SIZE - 1);
 		return -EINVAL;
+	}
 	if (to_ram)
 		return sv_dma_write(dev, there, buf, r->dma_count);
 	return sv_dma_read(dev, there, buf, r->dma_count);
@@ -300,6 +308,7 @@ static const struct sv_option edu_options[] = {
 };
 
 const struct sv_dev_ops edu_ops = {
+	.api = SV_API,
 	.name = "edu",
 	.summary = "QEMU's educational device: factorial, DMA, interrupts",
 	.options = edu_options,

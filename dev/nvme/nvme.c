@@ -453,6 +453,7 @@ static const char *const nvme_counters[] = {
 
 /* The ids are those of QEMU's controller: lspci and drivers know them. */
 const struct sv_dev_ops nvme_ops = {
+	.api = SV_API,
 	.name = "nvme",
 	.summary = "NVMe 1.4 controller",
 	.options = nvme_options,

@@ -15,8 +15,15 @@ uint32_t nvme_cq_free(const struct nvme_cq *cq)
 	return cq->size - 1 - nvme_distance(cq->head, cq->tail, cq->size);
 }
 
-static void bad_doorbell(struct nvme *n, unsigned int info)
+static void bad_doorbell(struct nvme *n, unsigned int db, uint32_t val,
+			 unsigned int info)
 {
+	sv_driver_error(n->dev, "doorbell of %s queue %u rung with %u: %s",
+			db & 1 ? "completion" : "submission", db / 2, val,
+			info == NVME_EVENT_BAD_DOORBELL
+				? "there is no such queue"
+				: "not between its head and its tail");
+
 	struct nvme_error error = {
 		.sq_id = 0xffff, /* both: no particular command */
 		.cid = 0xffff,
@@ -56,9 +63,9 @@ void nvme_queue_ring(struct nvme *n, unsigned int db, uint32_t val)
 	bool live = db & 1 ? cq->live : sq->live;
 
 	if (!live)
-		bad_doorbell(n, NVME_EVENT_BAD_DOORBELL);
+		bad_doorbell(n, db, val, NVME_EVENT_BAD_DOORBELL);
 	else if (!(db & 1 ? cq_ring(cq, val) : sq_ring(sq, val)))
-		bad_doorbell(n, NVME_EVENT_BAD_DOORBELL_VALUE);
+		bad_doorbell(n, db, val, NVME_EVENT_BAD_DOORBELL_VALUE);
 }
 
 void nvme_lost_event(struct nvme *n, uint16_t sq_id)

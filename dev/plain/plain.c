@@ -13,6 +13,7 @@ static void plain_reset(struct sv_dev *dev, enum sv_reset why)
 }
 
 const struct sv_dev_ops plain_ops = {
+	.api = SV_API,
 	.name = "plain",
 	.summary = "a function that is nothing but its options",
 	.shape =

@@ -108,6 +108,7 @@ static const struct sv_option ram_options[] = {
 };
 
 const struct sv_dev_ops ram_ops = {
+	.api = SV_API,
 	.name = "ram",
 	.summary = "memory behind a BAR, as QEMU's ivshmem-plain",
 	.options = ram_options,

@@ -103,6 +103,7 @@ static json_t *ls_stats(const struct device_snapshot *s)
 	add_count(stats, "dma_bytes", s->dma_bytes);
 	add_count(stats, "dma_missed", s->dma_missed);
 	add_count(stats, "dma_not_master", s->dma_not_master);
+	add_count(stats, "driver_errors", s->driver_errors);
 	return stats;
 }
 
@@ -247,6 +248,12 @@ static void report_device(json_t *lines, const struct device_snapshot *s)
 			    "%s: %" PRIu64 " DMA accesses with bus mastering "
 			    "off",
 			    s->name, s->dma_not_master);
+	if (s->driver_errors)
+		report_line(lines,
+			    "%s: the driver made %" PRIu64 " mistake%s; "
+			    "softvfio why",
+			    s->name, s->driver_errors,
+			    s->driver_errors == 1 ? "" : "s");
 	if (s->irq.untaken)
 		report_line(lines,
 			    "%s: %" PRIu64 " of %" PRIu64 " interrupts had "

@@ -128,8 +128,12 @@ enum sv_reset {
 	SV_RESET_CLOSE,	   /* last close: nobody is using it any more */
 };
 
+#define SV_API                                                                 \
+	1 /* of what is in this file; counts up when a model must change */
+
 /**
  * struct sv_dev_ops - A device model
+ * @api:        SV_API, as the model was built for; another one is refused
  * @name:       as in `-d name,option=value`
  * @summary:    one line for `softvfio devices`
  * @options:    the model's own options, ended by a NULL name; or NULL
@@ -157,6 +161,7 @@ enum sv_reset {
  *              fine here.
  */
 struct sv_dev_ops {
+	unsigned int api;
 	const char *name;
 	const char *summary;
 	const struct sv_option *options;
@@ -201,6 +206,42 @@ int sv_option_size(struct sv_dev *dev, const char *name, uint64_t *ret_bytes);
 /** sv_error() - Report why @shape_up or @init fails; one line, no newline */
 void sv_error(struct sv_dev *dev, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/** enum sv_log - How much it matters; the last is seen with `-v` only */
+enum sv_log { SV_LOG_ERROR, SV_LOG_WARN, SV_LOG_INFO, SV_LOG_DEBUG };
+
+/**
+ * sv_log() - A line for whoever runs the daemon; no newline
+ *
+ * It bears the function's name. What a program can cause again and again is for
+ * SV_LOG_DEBUG, or for sv_driver_error().
+ *
+ * Context: any thread; may wait for whoever reads the log.
+ */
+void sv_log(struct sv_dev *dev, enum sv_log level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/**
+ * sv_driver_error() - The driver does what the specification forbids
+ *
+ * Said to its author by `softvfio why` and counted for `softvfio ls --stats` and
+ * the report of `softvfio run`; the model goes on as its hardware would. One line,
+ * no newline: what was done, with which value, and what would be right.
+ *
+ * Context: any thread; no lock that sv_*() take.
+ */
+void sv_driver_error(struct sv_dev *dev, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/**
+ * sv_clock() - Nanoseconds that have passed for the device, from any start
+ *
+ * The one clock of a model, and of sv_timer: what drives it may be the host's
+ * monotonic clock, or a schedule.
+ *
+ * Context: any thread.
+ */
+uint64_t sv_clock(struct sv_dev *dev);
 
 /**
  * sv_bar_memory() - Memory of a direct BAR

@@ -125,6 +125,7 @@ static const struct sv_option hang_options[] = {
 };
 
 const struct sv_dev_ops hang_ops = {
+	.api = SV_API,
 	.name = "hang",
 	.summary = "one callback does not return while a file exists",
 	.options = hang_options,

@@ -90,6 +90,31 @@ def test_a_bar_that_outlives_the_program_is_told(user, script):
     assert proc.returncode == 0
 
 
+def test_a_drivers_mistake_is_told_and_counted(user, script):
+    """By why, by the report and by ls; the device goes on."""
+    status, out, err = user.softvfio("run", "-d", "edu", "--", *script("""
+        import subprocess
+        dev = Device("0000:01:00.0")
+        dev.command(6)
+        dev.write(0, 0x80, 0x1000, 8)       # source
+        dev.write(0, 0x88, 0x3fff0, 8)      # not the buffer
+        dev.write(0, 0x90, 64, 8)
+        dev.write(0, 0x98, 1, 8)
+        while dev.read(0, 0x98, 8) & 1:
+            pass
+        del os.environ["LD_PRELOAD"]
+        subprocess.run([%r, "ls", "--stats", "--json"], check=True)
+        """ % str(user.bin)))
+    assert status == 0, out + err
+    stats = json.loads(out)["instances"][0]["devices"][0]["stats"]
+    assert stats["driver_errors"] == 1
+    assert "0000:01:00.0: the driver made 1 mistake; softvfio why" in err
+    status, out, err = user.softvfio("why")
+    assert status == 0
+    assert "DMA of 0x40 bytes at 0x3fff0 of the device; its buffer is " \
+        "0x40000 to 0x40fff" in out
+
+
 def test_stats_count_what_a_program_did(user, script):
     """The counters of a run in progress, asked for from inside; by itself, since
     AddressSanitizer wants to be the first library."""

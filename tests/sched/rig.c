@@ -106,6 +106,7 @@ static bool model_run(struct sv_dev *dev)
 }
 
 static const struct sv_dev_ops model = {
+	.api = SV_API,
 	.name = "device",
 	.shape =
 		{

@@ -36,6 +36,8 @@ struct sv_dev {
 	uint64_t fail_first; /* no DMA fails while first > last */
 	uint64_t fail_last;
 	bool in_burst;
+	_Atomic unsigned int driver_errors;
+	uint64_t clock; /* nobody moves it yet */
 	bool no_map;
 	bool no_decode;
 	uint64_t counter[SV_COUNTERS];
@@ -498,4 +500,23 @@ uint64_t devhost_counter(struct devhost *h, const char *name)
 			return h->dev.counter[i];
 	assert(!"no such counter");
 	return 0;
+}
+
+void sv_log(struct sv_dev *dev, enum sv_log level, const char *fmt, ...)
+{
+}
+
+void sv_driver_error(struct sv_dev *dev, const char *fmt, ...)
+{
+	dev->driver_errors++;
+}
+
+uint64_t sv_clock(struct sv_dev *dev)
+{
+	return dev->clock;
+}
+
+unsigned int devhost_driver_errors(struct devhost *h)
+{
+	return atomic_load(&h->dev.driver_errors);
 }

@@ -55,4 +55,7 @@ void devhost_refuse_map(struct devhost *h, bool refuse);
 /** devhost_counter() - what the model has counted under @name */
 uint64_t devhost_counter(struct devhost *h, const char *name);
 
+/** devhost_driver_errors() - How many sv_driver_error() has counted */
+unsigned int devhost_driver_errors(struct devhost *h);
+
 #endif

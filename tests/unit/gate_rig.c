@@ -39,6 +39,7 @@ static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t at,
 }
 
 static const struct sv_dev_ops model = {
+	.api = SV_API,
 	.name = "model",
 	.shape =
 		{

@@ -349,6 +349,7 @@ static void json_file_must_be_there(void **state)
 /* Shapes */
 
 static const struct sv_dev_ops sample = {
+	.api = SV_API,
 	.name = "sample",
 	.shape =
 		{

@@ -86,6 +86,7 @@ static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t off,
 }
 
 static const struct sv_dev_ops model = {
+	.api = SV_API,
 	.name = "model",
 	.shape =
 		{
@@ -140,6 +141,27 @@ static int set_up(void **state)
 	assert_int_equal(device_new(&host, err, &f.dev), 0);
 	*state = &f;
 	return 0;
+}
+
+static void a_model_of_another_version_is_refused(void **state)
+{
+	struct sv_dev_ops other = model;
+	struct bus_space space = BUS_SPACE_INIT;
+	struct device_host host = {
+		.name = "0000:02:00.0",
+		.ops = &other,
+		.space = &space,
+		.inotify = -1,
+	};
+	struct sv_dev *dev = NULL;
+	char err[256];
+
+	other.name = "older";
+	other.api = SV_API - 1;
+	assert_int_equal(device_new(&host, err, &dev), -EINVAL);
+	assert_non_null(strstr(err, "older"));
+	assert_non_null(strstr(err, "version 0"));
+	assert_null(dev);
 }
 
 static int tear_down(void **state)
@@ -326,6 +348,7 @@ static void a_reset_needs_a_way_to_do_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_model_of_another_version_is_refused),
 		T(turning_memory_off_waits_for_an_access),
 		T(a_reset_does_not_turn_memory_on_again),
 		T(a_function_nobody_has_open_answers_nobody),

@@ -233,7 +233,9 @@ static void bad_admin_shadow_is_a_bad_doorbell(void **state)
 	uint16_t cid = request_event(r);
 
 	*word(r, SHADOW, 0) = ADMIN_SIZE;
+	assert_int_equal(devhost_driver_errors(r->h), 0);
 	expect_event(r, cid, 0x010100);
+	assert_int_equal(devhost_driver_errors(r->h), 1);
 	devhost_run(r->h);
 	*word(r, SHADOW, 0) = r->admin.tail;
 	devhost_run(r->h);
