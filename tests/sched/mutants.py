@@ -83,6 +83,18 @@ MUTANTS = [
       ("	thread_join(&t->thread);\n", "")]),
     ("writers do not wait for each other", "core/pci/config_access.c", "writers",
      [("	while (c->writing)\n", "	while (false)\n")]),
+    # Tables
+    ("a table is taken away without the model", "core/pci/device_attach.c",
+     "replace",
+     [("	if (!model_lock(dev))\n		return -ETIMEDOUT;\n", ""),
+      ("	mutex_unlock(&dev->model);\n	iopt_put(old);", "	iopt_put(old);")]),
+    ("the model is waited for, not kept", "core/pci/device_attach.c", "replace",
+     [("	struct iopt *old = atomic_exchange(&dev->iopt, iopt);\n\n"
+       "	mutex_unlock(&dev->model);\n",
+       "	mutex_unlock(&dev->model);\n	sched_point(\"let go\");\n"
+       "	struct iopt *old = atomic_exchange(&dev->iopt, iopt);\n\n")]),
+    ("a table that is attached is not kept", "core/pci/device_attach.c", "replace",
+     [("	iopt_get(iopt);\n	mutex_lock", "	mutex_lock")]),
     # Hot reset
     ("a hot reset lets go of what it does not have", "core/vfio/hotreset.c",
      "hot-reset", [("	open_memory(set, n);", "	open_memory(set, set->n);")]),

@@ -235,6 +235,7 @@ void saw(enum rig_seen what, const char *text);
 	X(peers)                                                               \
 	X(unmap)                                                               \
 	X(unmap_mm)                                                            \
+	X(replace)                                                             \
 	X(msi)                                                                 \
 	X(intx)                                                                \
 	X(hot_reset)                                                           \

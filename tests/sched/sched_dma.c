@@ -4,6 +4,9 @@
  * other's BARs, direct and trapped, while both gates toggle; nothing hangs.
  * unmap, unmap-mm: memory is unmapped under a write to it, a file's or a
  * program's own; once the unmap has returned, the memory does not change.
+ * replace: the table is replaced, or taken away, under DMA of a callback, which
+ * does not lose the one it has begun with; once that has returned, what was behind
+ * the table from before does not change.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,11 +47,12 @@ static int dma(struct rig_dev *rd, uint64_t iova, uint32_t val)
 	return r;
 }
 
-static void map(struct mem *mem, uint64_t off, uint64_t iova)
+static void map(struct type1 *type1, struct mem *mem, uint64_t off,
+		uint64_t iova)
 {
 	struct mem_seg seg = {mem, off, PAGE_LEN};
 
-	int r = rig_map_one(g.rig.type1, iova, PAGE_LEN, IOPT_READ | IOPT_WRITE,
+	int r = rig_map_one(type1, iova, PAGE_LEN, IOPT_READ | IOPT_WRITE,
 			    &seg);
 
 	sched_expect(r == 0, "map: %s", strerror(-r));
@@ -61,7 +65,7 @@ static void map_bar(struct rig_dev *rd, unsigned int bar, uint64_t iova)
 	struct mem *mem;
 
 	sched_expect(mem_bar(&device_p2p, rd->dev, bar, &mem) == 0, "mem_bar");
-	map(mem, 0, iova);
+	map(g.rig.type1, mem, 0, iova);
 }
 
 static uint64_t iova_of(const struct rig_dev *rd, uint64_t iova)
@@ -181,7 +185,7 @@ static void *unmap(void *arg)
 		sched_expect(*memory == before,
 			     "memory changes after it was unmapped");
 		gate_begin(g.rd);
-		map(mem_get(g.mem), g.off, IOVA_MEMORY);
+		map(g.rig.type1, mem_get(g.mem), g.off, IOVA_MEMORY);
 		gate_end(g.rd, -1);
 	}
 	return NULL;
@@ -204,7 +208,7 @@ static void race_for_memory(void)
 		{"resetter", reset, NULL},
 	};
 
-	map(mem_get(g.mem), g.off, IOVA_MEMORY);
+	map(g.rig.type1, mem_get(g.mem), g.off, IOVA_MEMORY);
 	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
 	rig_end(&g.rig);
 	mem_put(g.mem);
@@ -257,3 +261,133 @@ const struct scenario scenario_unmap = {"unmap", unmap_file, finish_unmap, 150,
 					false};
 const struct scenario scenario_unmap_mm = {"unmap-mm", unmap_mm, finish_unmap,
 					   250, false};
+
+/* --- replace --- */
+
+enum { TABLE_FIRST, TABLE_OTHER, TABLES };
+
+static struct {
+	struct type1 *other;
+	struct mem *mem[TABLES];
+	uint32_t *memory[TABLES]; /* the same, as programs see it */
+	int fd[TABLES];
+} t;
+
+/* One write, and behind which table it is then; TABLES: it was aborted. */
+static unsigned int write_one(unsigned int slot, uint32_t val)
+{
+	unsigned int i = 0;
+	int r = sv_dma_write(g.rd->dev, IOVA_MEMORY + 4 * slot, &val,
+			     sizeof(val));
+
+	while (i < TABLES && t.memory[i][slot] != val)
+		i++;
+	sched_expect((r == 0) == (i < TABLES), "DMA: %s", strerror(-r));
+	return i;
+}
+
+/* Two of one callback: as with a mapping, only what was not there may come. */
+static void two_writes(uint32_t val)
+{
+	sched_point("callback");
+	mutex_lock(&g.rd->dev->model);
+	unsigned int first = write_one(0, val);
+
+	sched_point("one of two");
+	unsigned int second = write_one(1, val);
+
+	mutex_unlock(&g.rd->dev->model);
+	sched_expect(first == TABLES || first == second,
+		     "a callback sees two tables");
+	seen(first == TABLE_FIRST   ? SEEN_A
+	     : first == TABLE_OTHER ? SEEN_B
+				    : SEEN_REFUSED);
+}
+
+static void *write_twice(void *arg)
+{
+	for (uint32_t i = 1; i <= 3; i++)
+		two_writes(i);
+	return NULL;
+}
+
+/* What is behind a table that is not attached any more stays as it is. */
+static void expect_quiet(unsigned int table)
+{
+	volatile uint32_t *memory = t.memory[table];
+	uint32_t first = memory[0], second = memory[1];
+
+	linger("replaced");
+	sched_expect(memory[0] == first && memory[1] == second,
+		     "memory behind a table from before changes");
+}
+
+static void *replace(void *arg)
+{
+	sched_point("request: REPLACE");
+	sched_expect(device_replace(g.rd->dev, type1_iopt(t.other)) == 0,
+		     "replace");
+	expect_quiet(TABLE_FIRST);
+	sched_point("request: DETACH");
+	sched_expect(device_detach(g.rd->dev) == 0, "detach");
+	expect_quiet(TABLE_OTHER);
+	sched_point("request: ATTACH");
+	sched_expect(device_attach(g.rd->dev, type1_iopt(g.rig.type1)) == 0,
+		     "attach");
+	return NULL;
+}
+
+static void make_memory(void)
+{
+	for (unsigned int i = 0; i < TABLES; i++) {
+		if (!t.memory[i]) {
+			t.fd[i] = memfd_create("memory", MFD_CLOEXEC);
+			sched_expect(t.fd[i] >= 0 &&
+					     ftruncate(t.fd[i], PAGE_LEN) == 0,
+				     "memfd");
+			t.memory[i] =
+				mmap(NULL, PAGE_LEN, PROT_READ | PROT_WRITE,
+				     MAP_SHARED, t.fd[i], 0);
+		}
+		memset(t.memory[i], 0, 8);
+		sched_expect(mem_file(getpid(), t.fd[i], true, PAGE_LEN,
+				      &t.mem[i]) == 0,
+			     "mem_file");
+	}
+}
+
+static void replacing(void *arg)
+{
+	static const struct actor actors[] = {
+		{"callback", write_twice, NULL},
+		{"replacer", replace, NULL},
+		{"resetter", reset, NULL},
+	};
+
+	rig_begin(&g.rig, 1);
+	g.rd = &g.rig.dev[0];
+	make_memory();
+	t.other = rig_type1(TYPE1_V2, 64);
+	map(g.rig.type1, t.mem[TABLE_FIRST], 0, IOVA_MEMORY);
+	map(t.other, t.mem[TABLE_OTHER], 0, IOVA_MEMORY);
+	rig_race(actors, sizeof(actors) / sizeof(actors[0]));
+	rig_end(&g.rig);
+	t.other = type1_put(t.other);
+}
+
+static void finish_replace(bool all)
+{
+	rig_free(&g.rig);
+	for (unsigned int i = 0; i < TABLES; i++) {
+		munmap(t.memory[i], PAGE_LEN);
+		close(t.fd[i]);
+	}
+	if (!all)
+		return;
+	saw(SEEN_A, "DMA went through the first table");
+	saw(SEEN_B, "DMA went through the other table");
+	saw(SEEN_REFUSED, "DMA was aborted");
+}
+
+const struct scenario scenario_replace = {"replace", replacing, finish_replace,
+					  150, false};
