@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Programs that hold up the copy of their pages. The host kernel has no way to
- * hold up /proc/PID/mem that a test may use everywhere (userfaultfd does not,
- * FUSE needs privilege), so this program is linked with pread and pwrite
- * wrapped, and holds them up by itself.
- */
+/* Programs that hold up the copy of their pages. */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -12,66 +7,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/unit/hold_rig.h"
 #include "tests/unit/map_rig.h"
 #include "tests/unit/mem_rig.h"
-
-/* --- pread and pwrite, held up at one page --- */
-
-static struct {
-	struct mutex lock;
-	struct cond changed;
-	uint64_t page; /* 0 = none */
-	unsigned int inside;
-} hold;
-
-static void hold_up(off_t at)
-{
-	mutex_lock(&hold.lock);
-	if (hold.page && (uint64_t)at / PAGE == hold.page / PAGE) {
-		hold.inside++;
-		cond_broadcast(&hold.changed);
-		while (hold.page)
-			cond_wait(&hold.changed, &hold.lock);
-		hold.inside--;
-		cond_broadcast(&hold.changed);
-	}
-	mutex_unlock(&hold.lock);
-}
-
-#define WRAP(name, buf_type)                                                   \
-	ssize_t __real_##name(int fd, buf_type buf, size_t len, off_t at);     \
-	ssize_t __wrap_##name(int fd, buf_type buf, size_t len, off_t at);     \
-	ssize_t __wrap_##name(int fd, buf_type buf, size_t len, off_t at)      \
-	{                                                                      \
-		hold_up(at);                                                   \
-		return __real_##name(fd, buf, len, at);                        \
-	}
-
-/* which of the names is used depends on _FILE_OFFSET_BITS */
-WRAP(pread, void *)
-WRAP(pread64, void *)
-WRAP(pwrite, const void *)
-WRAP(pwrite64, const void *)
-
-static void hold_page(const void *page)
-{
-	mutex_lock(&hold.lock);
-	hold.page = (uintptr_t)page;
-	cond_broadcast(&hold.changed);
-	mutex_unlock(&hold.lock);
-}
-
-/* Until @n copies are held up (more than 0), or have all got away (0). */
-static void hold_wait_inside(unsigned int n)
-{
-	uint64_t deadline = clock_ns() + DEADLINE_NS;
-
-	mutex_lock(&hold.lock);
-	while (hold.inside != n)
-		assert_true(
-			cond_wait_until(&hold.changed, &hold.lock, deadline));
-	mutex_unlock(&hold.lock);
-}
 
 /* --- a program that holds up its pages --- */
 
@@ -347,8 +285,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_left_behind),
 	};
 
-	mutex_init(&hold.lock, RANK_LEAF, "test.hold");
-	cond_init(&hold.changed);
+	hold_init();
 	count_from_now();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
