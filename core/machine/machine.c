@@ -95,7 +95,7 @@ static void list_bar(struct machine *m, size_t at, unsigned int b)
 void machine_list_bars(struct machine *m, size_t at)
 {
 	for (unsigned int b = 0; b < SV_NUM_BARS; b++)
-		if (m->dev[at].dev->bar[b].memfd >= 0)
+		if (bar_mappable(&m->dev[at].dev->bar[b]))
 			list_bar(m, at, b);
 }
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* BAR memory and the OFD locks that tell which mappings live: core/pci/bar.h. */
+/* A BAR, its mappings, and the storage behind it: core/pci/bar.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/pci/bar.h"
 #include "core/pci/bar_impl.h"
@@ -17,51 +16,10 @@
  * against a program's share. */
 #define FORGET_MIN 8
 
-static void bar_fd_path(const struct bar *bar, char path[32])
-{
-	snprintf(path, 32, "/proc/self/fd/%d", bar->memfd);
-}
-
-/* Programs get it. One that a program sealed could not be closed or opened
- * again; some hosts (vm.memfd_noexec) make memfds that let it. */
-static int bar_make_memfd(struct bar *bar, const char *name)
-{
-	bar->memfd = memfd_create(name, MFD_CLOEXEC);
-	if (bar->memfd < 0)
-		return -errno;
-	fcntl(bar->memfd, F_ADD_SEALS, F_SEAL_SEAL);
-
-	int seals = fcntl(bar->memfd, F_GET_SEALS);
-
-	return seals < 0 ? -errno : seals & F_SEAL_SEAL ? 0 : -EPERM;
-}
-
-static int bar_make_memory(struct bar *bar, const char *name)
-{
-	struct stat st;
-	int r = bar_make_memfd(bar, name);
-
-	if (r < 0)
-		return r;
-	if (ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
-	    fstat(bar->memfd, &st) < 0)
-		return -errno;
-	bar->st_dev = st.st_dev;
-	bar->st_ino = st.st_ino;
-
-	void *mem = mmap(NULL, bar->len, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_NORESERVE, bar->memfd, 0);
-
-	if (mem == MAP_FAILED)
-		return -errno;
-	bar->mem = bar->view = mem;
-	bar_guard_add(bar);
-	return bar->access == SV_ACCESS_DIRECT ? bar_make_kept(bar) : 0;
-}
-
 /* Nobody else knows the BAR yet. */
-int NO_TSA bar_init(struct bar *bar, const char *name,
-		    const struct sv_bar *shape, int inotify)
+int NO_TSA bar_init_stored(struct bar *bar, const struct bar_storage *storage,
+			   const char *name, const struct sv_bar *shape,
+			   int inotify)
 {
 	memset(bar, 0, sizeof(*bar));
 	mutex_init(&bar->lock, RANK_BAR, "bar");
@@ -76,7 +34,14 @@ int NO_TSA bar_init(struct bar *bar, const char *name,
 	bar->watch = -1;
 	if (shape->kind != SV_BAR_MEM32 && shape->kind != SV_BAR_MEM64)
 		return 0;
-	return bar_make_memory(bar, name);
+	bar->storage = storage;
+	return storage->make(bar, name);
+}
+
+int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
+	     int inotify)
+{
+	return bar_init_stored(bar, &bar_memfd, name, shape, inotify);
 }
 
 /* Not before there is a mapping to be told of: a process that has watched
@@ -106,52 +71,16 @@ void bar_done(struct bar *bar)
 		TAILQ_REMOVE(&bar->mappings, m, link);
 		mapping_free(m);
 	}
-	bar_drop_kept(bar);
-	if (bar->view) {
-		bar_guard_remove(bar);
-		munmap(bar->view, bar->len);
-	}
-	if (bar->memfd >= 0)
-		close(bar->memfd);
+	if (bar->storage)
+		bar->storage->drop(bar);
 	mutex_done(&bar->lock);
-}
-
-/* A description of its own for one mapping, holding the lock of byte @id. */
-static int bar_open_locked_byte(const struct bar *bar, uint64_t id)
-{
-	struct flock lock = {
-		.l_type = F_WRLCK,
-		.l_start = (off_t)id,
-		.l_len = 1,
-	};
-	char path[32];
-
-	bar_fd_path(bar, path);
-	_cleanup_(closep) int fd = open(path, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0 || fcntl(fd, F_OFD_SETLK, &lock) < 0)
-		return -errno;
-	return TAKE_FD(fd);
-}
-
-static bool bar_mapping_lives(const struct bar *bar,
-			      const struct bar_mapping *m)
-{
-	struct flock lock = {
-		.l_type = F_WRLCK,
-		.l_start = (off_t)m->id,
-		.l_len = 1,
-	};
-
-	return fcntl(bar->memfd, F_OFD_GETLK, &lock) == 0 &&
-	       lock.l_type != F_UNLCK;
 }
 
 /* Drop it if nobody has it mapped any more. True: it lives. */
 static bool check_locked(struct bar *bar, struct bar_mapping *m)
 	REQUIRES(&bar->lock)
 {
-	if (bar_mapping_lives(bar, m))
+	if (bar->storage->lives(bar, m->id))
 		return true;
 	TAILQ_REMOVE(&bar->mappings, m, link);
 	bar->n_mappings--;
@@ -206,7 +135,7 @@ static int map_locked(struct bar *bar, struct bar_mapping *m)
 	if (r < 0)
 		return r;
 	m->id = ++bar->last_id;
-	r = bar_open_locked_byte(bar, m->id);
+	r = bar->storage->map(bar, m->id);
 	if (r >= 0)
 		list_mapping_locked(bar, m);
 	return r;
@@ -276,21 +205,36 @@ int bar_list(struct bar *bar, struct bar_listed **ret_all, size_t *ret_n)
 	return 0;
 }
 
+bool bar_mappable(const struct bar *bar)
+{
+	return bar->storage;
+}
+
+bool bar_traps(const struct bar *bar)
+{
+	return bar->access == SV_ACCESS_TRAP || !bar->storage->unmaps;
+}
+
+void bar_close(struct bar *bar)
+{
+	if (bar->storage)
+		bar->storage->close(bar);
+}
+
+void bar_open(struct bar *bar)
+{
+	if (bar->storage)
+		bar->storage->open(bar);
+}
+
 void bar_clear(struct bar *bar)
 {
-	if (bar->memfd < 0)
-		return;
-	if (!bar->closed) {
-		/* a program may have truncated what it was given to map */
-		if (ftruncate(bar->memfd, (off_t)bar->len) < 0 ||
-		    !bar_mend_view(bar))
-			return;
-		/* frees the pages under every mapping; the next touch finds
-		 * zeroes */
-		if (fallocate(bar->memfd,
-			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			      (off_t)bar->len) < 0)
-			memset(bar->view, 0, bar->len);
-	}
-	bar_empty_kept(bar);
+	if (bar->storage)
+		bar->storage->clear(bar);
+}
+
+void bar_discard(struct bar *bar)
+{
+	if (bar->storage)
+		bar->storage->discard(bar);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The memory of one BAR: a memfd that programs map and the device model
- * reads and writes, and the record of which of those mappings still live.
+ * The memory of one BAR: by default a memfd that programs map and the device
+ * model reads and writes (struct bar_storage), and the record of which of those mappings still live.
  *
  * Each mapping is made through an open file description of its own, which
  * holds an OFD lock on the byte whose number is the mapping's id. The host
@@ -42,14 +42,47 @@ struct bar_mapping {
 	struct share share; /* of @pid's SHARE_BAR_MAPS */
 };
 
+struct bar;
+
+/**
+ * struct bar_storage - Where a BAR's memory is, and how it is taken from programs
+ * @unmaps:  close() takes every page out of every program. Without that each
+ *	     mapping traps, so that whoever touches it asks, and is refused while
+ *	     the gate is closed. What programs are given is then an empty file and
+ *	     not the contents, since they can map it without asking, too
+ * @make:    sets memfd, which programs map, its st_dev and st_ino, view and mem;
+ *	     0 or -errno
+ * @drop:    undoes as much of that as there is
+ * @close:   these are bar_close(), bar_open(), bar_discard() and bar_clear()
+ * @map:     a description of memfd for the mapping @id alone; or -errno
+ * @lives:   does anybody have it, or what was mapped with it?
+ *
+ * The daemon reaches the contents through bar->mem, open or closed.
+ */
+struct bar_storage {
+	bool unmaps;
+	int (*make)(struct bar *bar, const char *name);
+	void (*drop)(struct bar *bar);
+	void (*close)(struct bar *bar);
+	void (*open)(struct bar *bar);
+	void (*discard)(struct bar *bar);
+	void (*clear)(struct bar *bar);
+	int (*map)(const struct bar *bar, uint64_t id);
+	bool (*lives)(const struct bar *bar, uint64_t id);
+};
+
+/** bar_memfd - A memfd of ours, which closing truncates: bar_memfd.c, bar_zap.c */
+extern const struct bar_storage bar_memfd;
+
 struct bar {
 	/* immutable */
+	const struct bar_storage *storage; /* NULL: no memory (I/O, none) */
 	enum sv_bar_kind kind;
 	enum sv_bar_access access;
 	bool persistent;
 	uint64_t size; /* bytes the BAR decodes */
 	uint64_t len;  /* size rounded up to pages */
-	int memfd;     /* -1 when there is no memory (I/O, none) */
+	int memfd;     /* -1 without memory */
 	int inotify;   /* borrowed; -1 = nobody wants to know */
 	uint8_t *view; /* the daemon's mapping of memfd */
 	dev_t st_dev;
@@ -82,7 +115,7 @@ struct bar {
 };
 
 /**
- * bar_init() - Make a BAR's memory, all zeroes
+ * bar_init() - Make a BAR's memory, all zeroes; bar_init_stored() - elsewhere
  * @name:    of the memfd, see SV_BAR_NAME_FORMAT
  * @shape:   size and kind; with kind NONE nothing is made
  * @inotify: told (IN_CLOSE_WRITE) when a mapping has gone, or -1; borrowed for
@@ -93,6 +126,8 @@ struct bar {
  */
 int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	     int inotify);
+int bar_init_stored(struct bar *bar, const struct bar_storage *storage,
+		    const char *name, const struct sv_bar *shape, int inotify);
 
 /** bar_done() - Nobody knows it any more; open mappings of programs stay */
 void bar_done(struct bar *bar);
@@ -109,6 +144,13 @@ void bar_done(struct bar *bar);
  */
 int bar_map(struct bar *bar, uint64_t owner, pid_t pid, uint64_t off,
 	    uint64_t len, int *ret_fd);
+
+/**
+ * bar_mappable() - Is there anything to map
+ * bar_traps() - Of one that is: has every mapping to trap
+ */
+bool bar_mappable(const struct bar *bar);
+bool bar_traps(const struct bar *bar);
 
 /** bar_mapped() - Does a mapping of @owner live? Takes bar->lock */
 bool bar_mapped(struct bar *bar, uint64_t owner);

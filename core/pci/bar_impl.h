@@ -17,6 +17,14 @@ void bar_drop_kept(struct bar *bar);
 /** bar_empty_kept() - What was kept is not the contents any more */
 void bar_empty_kept(struct bar *bar);
 
+/** bar_fd_path() - Where @bar->memfd can be opened once more */
+void bar_fd_path(const struct bar *bar, char path[32]);
+
+/** zap_close(), zap_open(), zap_discard() - Of struct bar_storage, by truncation */
+void zap_close(struct bar *bar);
+void zap_open(struct bar *bar);
+void zap_discard(struct bar *bar);
+
 /** bar_guard_add(), bar_guard_remove() - a view that may be damaged */
 void bar_guard_add(struct bar *bar);
 void bar_guard_remove(struct bar *bar);

@@ -449,7 +449,7 @@ static void truncate_all(struct bar *bar)
 	bar->mem = bar->kept_mem;
 }
 
-void bar_close(struct bar *bar)
+void zap_close(struct bar *bar)
 {
 	struct holding h = {.bar = bar};
 
@@ -469,7 +469,7 @@ void bar_close(struct bar *bar)
 		free(h.batch[i]);
 }
 
-void bar_discard(struct bar *bar)
+void zap_discard(struct bar *bar)
 {
 	if (!bar->seen)
 		return;
@@ -516,7 +516,7 @@ static bool put_back(struct filling *f, uint64_t at, uint64_t end)
 static void close_again(struct bar *bar)
 {
 	bar->closed = false;
-	bar_close(bar);
+	zap_close(bar);
 }
 
 static bool put_back_known(struct filling *f)
@@ -567,7 +567,7 @@ static void retain_or_empty(struct bar *bar, uint64_t bytes)
 		punch_kept(bar);
 }
 
-void bar_open(struct bar *bar)
+void zap_open(struct bar *bar)
 {
 	struct filling f = {.bar = bar};
 	bool whole;

@@ -362,11 +362,6 @@ int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
 	return region_rw(dev, pos, (void *)(uintptr_t)buf, have, count, true);
 }
 
-static bool bar_mappable(const struct bar *bar)
-{
-	return bar->memfd >= 0;
-}
-
 int device_region(const struct sv_dev *dev, uint32_t index,
 		  struct device_region *ret_region)
 {
@@ -419,7 +414,7 @@ int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
 			      (unsigned long long)index,
 			      (unsigned long long)bar->len);
 	*ret_off = off;
-	*ret_trap = bar->access == SV_ACCESS_TRAP;
+	*ret_trap = bar_traps(bar);
 	return bar_map(bar, owner, pid, off, len, ret_fd);
 }
 

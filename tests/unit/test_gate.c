@@ -4,9 +4,13 @@
  * not hold for long, and calls that fail. What programs see is in
  * tests/client/victim_gate.c.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "core/vfio/hotreset.h"
 #include "lib/evfd.h"
@@ -224,6 +228,127 @@ static void what_cannot_be_filled_stays_closed_1_1_5(void **state)
 	sigaction(SIGBUS, &was, NULL);
 }
 
+/* Memory that is somebody else's: whoever has it mapped keeps it. */
+static int foreign = -1;
+
+static int foreign_make(struct bar *bar, const char *name)
+{
+	struct stat st;
+
+	foreign = memfd_create("foreign", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	bar->memfd = memfd_create(name, MFD_CLOEXEC);
+	assert_int_equal(ftruncate(foreign, (off_t)bar->len), 0);
+	assert_int_equal(fcntl(foreign, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(ftruncate(bar->memfd, (off_t)bar->len), 0);
+	assert_int_equal(fstat(bar->memfd, &st), 0);
+	bar->st_dev = st.st_dev;
+	bar->st_ino = st.st_ino;
+	bar->mem = bar->view = mmap(NULL, bar->len, PROT_READ | PROT_WRITE,
+				    MAP_SHARED, foreign, 0);
+	assert_ptr_not_equal(bar->view, MAP_FAILED);
+	return 0;
+}
+
+static void foreign_drop(struct bar *bar)
+{
+	munmap(bar->view, bar->len);
+	close(bar->memfd);
+	close(foreign);
+}
+
+static void foreign_close(struct bar *bar)
+{
+	bar->closed = true;
+}
+
+static void foreign_open(struct bar *bar)
+{
+	bar->closed = false;
+}
+
+static void foreign_clear(struct bar *bar)
+{
+	memset(bar->mem, 0, bar->len);
+}
+
+static void foreign_discard(struct bar *bar)
+{
+	foreign_close(bar);
+	foreign_clear(bar);
+}
+
+static const struct bar_storage *foreign_storage(void)
+{
+	static struct bar_storage storage = {
+		.make = foreign_make,
+		.drop = foreign_drop,
+		.close = foreign_close,
+		.open = foreign_open,
+		.discard = foreign_discard,
+		.clear = foreign_clear,
+	};
+
+	storage.map = bar_memfd.map;
+	storage.lives = bar_memfd.lives;
+	return &storage;
+}
+
+/* As a program does with @fd what the shim would not. */
+static void check_empty(int fd)
+{
+	uint64_t *map = mmap(NULL, BAR_LEN, PROT_READ, MAP_SHARED, fd, 0);
+
+	assert_ptr_not_equal(map, MAP_FAILED);
+	for (size_t i = 0; i < BAR_LEN / sizeof(*map); i++)
+		assert_int_equal(map[i], 0);
+	munmap(map, BAR_LEN);
+}
+
+static int load(struct sv_dev *dev, uint64_t *ret_val)
+{
+	return device_access(dev, 1, 8, 8, false, ret_val);
+}
+
+static int map_foreign(struct sv_dev *dev)
+{
+	uint64_t at;
+	bool trap = false;
+	int fd = -1;
+
+	bar_done(&dev->bar[1]);
+	assert_int_equal(bar_init_stored(&dev->bar[1], foreign_storage(), "bar",
+					 &dev->shape.bar[1], -1),
+			 0);
+	assert_int_equal(device_mmap(dev, 7, getpid(), region(1), BAR_LEN, true,
+				     &at, &trap, &fd),
+			 0);
+	assert_true(trap);
+	return fd;
+}
+
+static void what_cannot_be_truncated_is_asked_for_each_time(void **state)
+{
+	struct fixture *f = *state;
+	struct sv_dev *dev = f->dev[1];
+	uint64_t val = 0x1122334455667788;
+	int fd = map_foreign(dev);
+
+	assert_int_equal(device_access(dev, 1, 8, 8, true, &val), 0);
+	check_empty(fd);
+	command(dev, 0);
+	assert_int_equal(load(dev, &val), -EFAULT);
+	assert_int_equal(device_fault(dev, 1, 8), -EFAULT);
+	command(dev, PCI_COMMAND_MEMORY);
+	val = 0;
+	assert_int_equal(device_fault(dev, 1, 8), 0);
+	assert_int_equal(load(dev, &val), 0);
+	assert_int_equal(val, 0x1122334455667788);
+
+	assert_true(device_mapped(dev, 7));
+	close(fd);
+	assert_false(device_mapped(dev, 7));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +359,7 @@ int main(void)
 		T(what_cannot_be_filled_stays_closed_1_1_5),
 		T(a_fault_asks_no_model_1_1_6),
 		T(only_memory_bars_are_gated_1_0_5),
+		T(what_cannot_be_truncated_is_asked_for_each_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
