@@ -192,6 +192,21 @@ MUTANTS = [
     ("idle is told without its lock", "core/dma/dma.c", "unmap",
      [("	mutex_lock(&iopt->idle_lock);\n	cond_broadcast(&iopt->idle);\n"
        "	mutex_unlock(&iopt->idle_lock);", "	cond_broadcast(&iopt->idle);")]),
+    # tables
+    ("what was checked need not hold when it is mapped", "core/vfio/type1.c",
+     "limit",
+     [("	mutex_lock(&t->lock);\n	r = map_locked(t, map, pages);\n"
+       "	mutex_unlock(&t->lock);", "	r = map_locked(t, map, pages);")]),
+    ("an attached table takes areas without memory", "core/dma/iopt.c",
+     "domain",
+     [("	if (!LIST_EMPTY(&iopt->demands) && !pages_list(a->pages))\n"
+       "		return -EAGAIN;\n", "")]),
+    ("only who attaches first looks memory up", "core/dma/domain.c", "domain",
+     [("	r = iopt_resolve(d->iopt);",
+       "	r = d->n > 1 ? 0 : iopt_resolve(d->iopt);")]),
+    ("a listener goes while it is called", "core/dma/iopt.c", "domain",
+     [("	while (l->calls)\n		cond_wait(&iopt->idle,"
+       " &iopt->idle_lock);\n", "")]),
     ("a write under way is abandoned", "core/dma/mem_mm.c", "unmap-mm",
      [("	return job->writes && atomic_load(&job->state) != JOB_QUEUED;",
        "	return false;")]),

@@ -236,6 +236,8 @@ void saw(enum rig_seen what, const char *text);
 	X(unmap)                                                               \
 	X(unmap_mm)                                                            \
 	X(replace)                                                             \
+	X(limit)                                                               \
+	X(domain)                                                              \
 	X(msi)                                                                 \
 	X(intx)                                                                \
 	X(hot_reset)                                                           \
