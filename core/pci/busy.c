@@ -97,6 +97,11 @@ enum device_news device_watch(struct sv_dev *dev)
 	return ++c->looks == STUCK_LOOKS ? note_stuck(c) : DEVICE_IS_SLOW;
 }
 
+pthread_t callback_thread(const struct sv_dev *dev)
+{
+	return atomic_load(&dev->callback.thread);
+}
+
 bool device_waits(void *dev)
 {
 	return !device_stuck(dev);

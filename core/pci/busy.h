@@ -54,6 +54,9 @@ void callback_end(struct sv_dev *dev);
 /** callback_under_way() - Is there one just now? */
 bool callback_under_way(const struct sv_dev *dev);
 
+/** callback_thread() - Who is in it, or was in the last one. Lock-free */
+pthread_t callback_thread(const struct sv_dev *dev);
+
 /** device_stuck() - Does a callback not return that others wait for? */
 bool device_stuck(const struct sv_dev *dev);
 

@@ -142,3 +142,45 @@ bool device_gone(const struct sv_dev *dev)
 {
 	return atomic_load(&dev->revoked);
 }
+
+const char *device_name(const struct sv_dev *dev)
+{
+	return dev->name;
+}
+
+unsigned int device_group_id(const struct sv_dev *dev)
+{
+	return dev->group_id;
+}
+
+struct irq *device_irq(const struct sv_dev *dev)
+{
+	return dev->irq;
+}
+
+uint64_t device_bar_base(const struct sv_dev *dev, unsigned int region)
+{
+	return dev->bar_base[region];
+}
+
+enum device_presence device_presence(const struct sv_dev *dev)
+{
+	return atomic_load(&dev->presence);
+}
+
+unsigned int device_config_size(const struct sv_dev *dev)
+{
+	return config_size(dev->config);
+}
+
+int64_t device_config_read(struct sv_dev *dev, uint64_t pos, void *buf,
+			   size_t count)
+{
+	return config_raw_read(dev->config, pos, buf, count);
+}
+
+int64_t device_config_write(struct sv_dev *dev, uint64_t pos, const void *buf,
+			    size_t count)
+{
+	return config_raw_write(dev->config, pos, buf, count);
+}

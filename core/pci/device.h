@@ -360,12 +360,49 @@ void device_msix_table(const struct sv_dev *dev, unsigned int bar,
 /** device_gone() - It was unplugged, whoever has it open: ENODEV. Lock-free */
 bool device_gone(const struct sv_dev *dev);
 
+/**
+ * device_name() - "0000:01:00.0"
+ * device_group_id() - Number of its IOMMU group
+ * device_irq() - Its interrupts: core/pci/irq.h
+ * device_bar_base() - The bus address that the "firmware" gave to a BAR, or to
+ * the ROM: REGION_BAR0 to REGION_ROM
+ *
+ * Context: any thread, lock-free, for its life. What it is made like tells
+ * sv_shape().
+ */
+const char *device_name(const struct sv_dev *dev);
+unsigned int device_group_id(const struct sv_dev *dev);
+struct irq *device_irq(const struct sv_dev *dev);
+uint64_t device_bar_base(const struct sv_dev *dev, unsigned int region);
+
+/**
+ * device_presence() - Is it there, and whose is it
+ *
+ * Context: lock-free; what is said may be otherwise by then, unless set->lock or
+ * its group's is held.
+ */
+enum device_presence device_presence(const struct sv_dev *dev);
+
+/**
+ * device_config_size() - Of its configuration space, in bytes
+ * device_config_read(), device_config_write() - As config_raw_read() and
+ * config_raw_write(): sysfs
+ */
+unsigned int device_config_size(const struct sv_dev *dev);
+int64_t device_config_read(struct sv_dev *dev, uint64_t pos, void *buf,
+			   size_t count);
+int64_t device_config_write(struct sv_dev *dev, uint64_t pos, const void *buf,
+			    size_t count);
+
 /** device_has_flr() - By PCIe or AF. Lock-free */
 bool device_has_flr(const struct sv_shape *shape);
 
 /** device_on_root_bus() - Bus 00, whose functions no bus reset reaches.
  * Lock-free */
 bool device_on_root_bus(const struct sv_dev *dev);
+
+/** device_has_bus_reset() - One that reaches nothing else. Lock-free */
+bool device_has_bus_reset(const struct sv_dev *dev);
 
 /**
  * device_resettable() - Is there a way to reset it alone: FLR, through D3hot,

@@ -108,10 +108,14 @@ bool device_on_root_bus(const struct sv_dev *dev)
 	return !strncmp(dev->name + strlen("0000:"), "00:", 3);
 }
 
+bool device_has_bus_reset(const struct sv_dev *dev)
+{
+	return !device_on_root_bus(dev) && dev->set->n <= 1;
+}
+
 bool device_resettable(const struct sv_dev *dev)
 {
-	return config_can_reset(dev->config) ||
-	       (!device_on_root_bus(dev) && dev->set->n <= 1);
+	return config_can_reset(dev->config) || device_has_bus_reset(dev);
 }
 
 int device_reset(struct sv_dev *dev)

@@ -229,7 +229,7 @@ static void send_late(const struct request *req)
 /* If @t is inside @dev's model. */
 static void answer_for(struct server_thread *t, struct sv_dev *dev)
 {
-	pthread_t id = atomic_load(&dev->callback.thread);
+	pthread_t id = callback_thread(dev);
 
 	mutex_lock(&t->lock);
 	if (t->file && !t->answered && pthread_equal(t->id, id) &&
@@ -248,7 +248,7 @@ void server_stuck(struct server *s, struct sv_dev *dev)
 	char text[64];
 
 	device_stuck_text(dev, text, sizeof(text));
-	journal_add(s->conf.journal, 0, dev->name, ETIMEDOUT, text);
+	journal_add(s->conf.journal, 0, device_name(dev), ETIMEDOUT, text);
 	for (unsigned int i = 0; i < SERVER_THREADS_MAX; i++)
 		answer_for(&s->thread[i], dev);
 	eventfd_write(s->news_fd, 1);

@@ -33,23 +33,30 @@ static uint64_t bar_flags(const struct sv_bar *bar)
 	return flags;
 }
 
+static void show_resource(const struct sv_dev *dev, unsigned int region,
+			  uint64_t size, uint64_t flags,
+			  struct tree_resource *r)
+{
+	r[region].start = device_bar_base(dev, region);
+	r[region].end = r[region].start + size - 1;
+	r[region].flags = flags;
+}
+
 static void show_resources(const struct sv_dev *dev, struct tree_resource *r)
 {
-	for (unsigned int i = 0; i < SV_NUM_BARS; i++) {
-		const struct sv_bar *bar = &dev->shape.bar[i];
+	const struct sv_shape *shape = sv_shape(dev);
 
-		if (bar->kind == SV_BAR_NONE)
-			continue;
-		r[i].start = dev->bar_base[i];
-		r[i].end = dev->bar_base[i] + bar->size - 1;
-		r[i].flags = bar_flags(bar);
+	for (unsigned int i = 0; i < SV_NUM_BARS; i++) {
+		const struct sv_bar *bar = &shape->bar[i];
+
+		if (bar->kind != SV_BAR_NONE)
+			show_resource(dev, i, bar->size, bar_flags(bar), r);
 	}
-	if (!dev->shape.rom_size)
-		return;
-	r[REGION_ROM].start = dev->bar_base[REGION_ROM];
-	r[REGION_ROM].end = r[REGION_ROM].start + dev->shape.rom_size - 1;
-	r[REGION_ROM].flags =
-		IORESOURCE_MEM | IORESOURCE_READONLY | IORESOURCE_SIZEALIGN;
+	if (shape->rom_size)
+		show_resource(dev, REGION_ROM, shape->rom_size,
+			      IORESOURCE_MEM | IORESOURCE_READONLY |
+				      IORESOURCE_SIZEALIGN,
+			      r);
 }
 
 /* In Linux's order; NULL = none */
@@ -61,18 +68,19 @@ static const char *reset_methods(const struct sv_dev *dev)
 		{{"flr", "flr bus"}, {"flr pm", "flr pm bus"}},
 		{{"af_flr", "af_flr bus"}, {"af_flr pm", "af_flr pm bus"}},
 	};
-	bool flr = device_has_flr(&dev->shape);
-	bool pm = !dev->shape.no_pm && !dev->shape.no_soft_reset;
-	bool bus = !device_on_root_bus(dev) && dev->set->n <= 1;
+	const struct sv_shape *shape = sv_shape(dev);
+	bool flr = device_has_flr(shape);
+	bool pm = !shape->no_pm && !shape->no_soft_reset;
 
-	return text[flr ? 1 + dev->shape.no_pcie : 0][pm][bus];
+	return text[flr ? 1 + shape->no_pcie : 0][pm]
+		   [device_has_bus_reset(dev)];
 }
 
 static int add(struct tree *tree, const struct sv_dev *dev)
 {
-	const struct sv_shape *shape = &dev->shape;
+	const struct sv_shape *shape = sv_shape(dev);
 	struct tree_dev td = {
-		.bdf = dev->name,
+		.bdf = device_name(dev),
 		.vendor = shape->vendor,
 		.device = shape->device,
 		.subsys_vendor = shape->subsys_vendor ? shape->subsys_vendor
@@ -84,7 +92,7 @@ static int add(struct tree *tree, const struct sv_dev *dev)
 		.link_speed = shape->no_pcie ? 0 : 1,
 		.link_width = shape->no_pcie ? 0 : 1,
 		.reset_methods = reset_methods(dev),
-		.group = (int)dev->group_id,
+		.group = (int)device_group_id(dev),
 		.bound = true,
 	};
 
@@ -94,17 +102,18 @@ static int add(struct tree *tree, const struct sv_dev *dev)
 
 static int update(struct tree *tree, const struct sv_dev *dev)
 {
-	enum device_presence presence = atomic_load(&dev->presence);
+	enum device_presence presence = device_presence(dev);
 	int r;
 
 	if (presence == DEVICE_ABSENT || device_gone(dev)) {
-		r = tree_remove(tree, dev->name);
+		r = tree_remove(tree, device_name(dev));
 		return r == -ENOENT ? 0 : r;
 	}
 	r = add(tree, dev);
 	if (r < 0 && r != -EEXIST)
 		return r;
-	return tree_set_driver(tree, dev->name, presence <= DEVICE_LEAVING);
+	return tree_set_driver(tree, device_name(dev),
+			       presence <= DEVICE_LEAVING);
 }
 
 int show_update(struct tree *tree, const struct sv_dev *dev)

@@ -76,7 +76,7 @@ static int written_number(struct call *call, unsigned long *ret_n)
 static int64_t config_file_read(struct call *call, struct machine_dev *md,
 				uint64_t pos, size_t count)
 {
-	int64_t r = config_raw_read(md->dev->config, pos, call->out, count);
+	int64_t r = device_config_read(md->dev, pos, call->out, count);
 
 	call->n_out = r > 0 ? (size_t)r : 0;
 	return r;
@@ -88,7 +88,7 @@ static int64_t config_file_write(struct call *call, struct machine_dev *md,
 	size_t count, want;
 	const uint8_t *data = call_data(call, &count, &want);
 
-	return config_raw_write(md->dev->config, pos, data, count);
+	return device_config_write(md->dev, pos, data, count);
 }
 
 static int64_t reset_write(struct call *call, struct machine_dev *md,
@@ -249,10 +249,10 @@ static const struct sysfs_row *sysfs_row(const char *path, bool of_device)
 /* A file of a function that was removed outlives it, but for its descriptor. */
 static int check_there(const struct machine_dev *md)
 {
-	if (!md || (atomic_load(&md->dev->presence) != DEVICE_ABSENT &&
+	if (!md || (device_presence(md->dev) != DEVICE_ABSENT &&
 		    !device_gone(md->dev)))
 		return 0;
-	return refuse(ENODEV, "%s is not there any more", md->dev->name);
+	return refuse(ENODEV, "%s is not there any more", device_name(md->dev));
 }
 
 static int64_t sysfs_read(struct call *call, uint64_t pos, size_t count)
@@ -282,7 +282,7 @@ static void sysfs_row_stat(const struct sysfs_row *row,
 	st->nlink = 1;
 	st->size = row->size;
 	if (md && !strcmp(row->name, "config"))
-		st->size = config_size(md->dev->config);
+		st->size = device_config_size(md->dev);
 }
 
 static void sysfs_stat(struct file *f, struct sv_stat *st)

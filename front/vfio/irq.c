@@ -17,8 +17,8 @@ int64_t get_irq_info(struct call *call)
 	int r = ioctl_copy_in(call, &info, sizeof(info));
 
 	if (r == 0)
-		r = irq_get_info(device_file_dev(call->file)->irq, info.index,
-				 &irq);
+		r = irq_get_info(device_irq(device_file_dev(call->file)),
+				 info.index, &irq);
 	if (r < 0)
 		return r;
 	info.flags = irq.flags;
@@ -88,7 +88,7 @@ static int set_irqs_data(struct call *call, const struct vfio_irq_set *set,
 			return r;
 		ir.fds = fds;
 	}
-	return irq_set(device_file_dev(call->file)->irq, &ir);
+	return irq_set(device_irq(device_file_dev(call->file)), &ir);
 }
 
 int64_t set_irqs(struct call *call)
@@ -98,9 +98,9 @@ int64_t set_irqs(struct call *call)
 	int r = ioctl_copy_in(call, &set, head);
 
 	if (r == 0)
-		r = irq_check(device_file_dev(call->file)->irq, set.flags,
-			      set.index, set.start, set.count, set.argsz - head,
-			      &bytes);
+		r = irq_check(device_irq(device_file_dev(call->file)),
+			      set.flags, set.index, set.start, set.count,
+			      set.argsz - head, &bytes);
 	if (r < 0)
 		return r;
 
