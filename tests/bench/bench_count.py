@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Instructions that the daemon executes, per call: one JSON object.
+"""Instructions that the daemon executes, per call, and of a trapped access those
+of the program, whose handler makes it: one JSON object.
 
 Unlike a time they are nearly the same in each run, so that what was built can
 be compared with what was built before.
@@ -45,20 +46,39 @@ def instructions(work, *command):
                    env=env, check=True, stdout=subprocess.DEVNULL)
     serve.terminate()
     serve.wait()
+    return counted(work)
+
+
+def counted(work):
     total = 0
     for out in work.glob("out.*"):
-        total += int(re.search(r"^(?:totals|summary): (\d+)", out.read_text(),
-                               re.M).group(1))
+        # what a signal's handler takes is in the last figure only
+        total += int(re.findall(r"^(?:totals|summary): (\d+)",
+                                out.read_text(), re.M)[-1])
         out.unlink()
     return total
 
 
-def cost(work, thing):
-    few, many = (min(instructions(work, *program(thing, n))
+def of_program(work, *command):
+    """Of the program; the daemon is not looked at"""
+    env = dict(os.environ, XDG_RUNTIME_DIR=str(work))
+    subprocess.run([SOFTVFIO, "run", "-d", f"edu,bdf={EDU}", "--", "valgrind",
+                    "-q", "--tool=callgrind",
+                    f"--callgrind-out-file={work}/out.%p", *command],
+                   env=env, check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    return counted(work)
+
+
+def cost(work, thing, count=instructions):
+    few, many = (min(count(work, *program(thing, n))
                      for _ in range(ROUNDS)) for n in (FEW, MANY))
     return round((many - few) / (MANY - FEW))
 
 
 with tempfile.TemporaryDirectory() as d:
-    print(json.dumps({f"{thing}_instructions": cost(pathlib.Path(d), thing)
-                      for thing in ("map", "pread", "trap", "nvme_read")}))
+    work = pathlib.Path(d)
+    costs = {f"{thing}_instructions": cost(work, thing)
+             for thing in ("map", "pread", "trap", "nvme_read")}
+    costs["trap_program_instructions"] = cost(work, "trap", of_program)
+    print(json.dumps(costs))
