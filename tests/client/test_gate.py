@@ -25,8 +25,10 @@ MACHINE = (
 SOAK = os.environ.get("SOFTVFIO_SOAK")
 SLOW = int(os.environ.get("SOFTVFIO_SLOW", "1"))
 REPORT = re.compile(r"\d+ refusals?; |\d+ DMA mappings? .* left behind |"
-                    r"[0-9a-f:.]+: \d+ DMA access(es)? "
-                    r"(missed|with bus mastering off)$")
+                    r"[0-9a-f:.]+: (\d+ DMA access(es)? "
+                    r"(missed|with bus mastering off)$|"
+                    # a doorbell of a queue that a reset has removed
+                    r"the driver made \d+ mistakes?; )")
 
 ONCE = [
     "every_mapping_1_0_1", "same_addresses_1_0_2", "closed_calls_1_0_5",
