@@ -16,6 +16,8 @@
  * against a program's share. */
 #define FORGET_MIN 8
 
+#define BAR_PAGE 4096 /* of a mapping: what can be trapped by itself */
+
 /* Nobody else knows the BAR yet. */
 int NO_TSA bar_init_stored(struct bar *bar, const struct bar_storage *storage,
 			   const char *name, const struct sv_bar *shape,
@@ -26,6 +28,7 @@ int NO_TSA bar_init_stored(struct bar *bar, const struct bar_storage *storage,
 	TAILQ_INIT(&bar->mappings);
 	bar->kind = shape->kind;
 	bar->access = shape->access;
+	bar->trapped = shape->trapped;
 	bar->persistent = shape->persistent;
 	bar->size = shape->size;
 	bar->len = size_pages(shape->size);
@@ -42,6 +45,46 @@ int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	     int inotify)
 {
 	return bar_init_stored(bar, &bar_memfd, name, shape, inotify);
+}
+
+const char *bar_check(const struct sv_bar *shape)
+{
+	const struct sv_stretch *s = shape->trapped;
+	bool memory =
+		shape->kind == SV_BAR_MEM32 || shape->kind == SV_BAR_MEM64;
+	unsigned int n = 0;
+	uint64_t end = 0;
+
+	if (s && (!memory || shape->access != SV_ACCESS_DIRECT))
+		return "only direct memory has stretches that are trapped";
+	for (; s && s->len; end = s->off + s->len, s++) {
+		if (++n > SV_BAR_STRETCHES)
+			return "too many stretches are trapped";
+		if ((s->off | s->len) & (BAR_PAGE - 1))
+			return "a trapped stretch is not of whole pages";
+		if (s->off > shape->size || s->len > shape->size - s->off)
+			return "a trapped stretch leaves it";
+		if (n > 1 && s->off <= end)
+			return "trapped stretches are not ascending and apart";
+	}
+	return NULL;
+}
+
+uint64_t bar_stretch(const struct bar *bar, uint64_t off, uint64_t len,
+		     bool *ret_model)
+{
+	const struct sv_stretch *s = bar->trapped;
+
+	*ret_model = bar->access == SV_ACCESS_TRAP;
+	while (s && s->len && off >= s->off + s->len)
+		s++;
+	if (!s || !s->len)
+		return len;
+	*ret_model = off >= s->off;
+
+	uint64_t room = (*ret_model ? s->off + s->len : s->off) - off;
+
+	return room < len ? room : len;
 }
 
 /* Not before there is a mapping to be told of: a process that has watched

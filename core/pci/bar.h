@@ -13,7 +13,8 @@
  * when it returns no page of it is mapped anywhere, and any later touch is
  * SIGBUS (design 3.6). The contents are kept in a file of their own meanwhile,
  * where the device model can still reach them through bar->mem. Only a direct
- * BAR has a gate: the pages of a trapped one are nobody's memory.
+ * BAR has a gate: the pages of a trapped one are nobody's memory, nor are those
+ * of a direct one's trapped stretches, which programs map without access.
  */
 #ifndef SOFTVFIO_CORE_PCI_BAR_H
 #define SOFTVFIO_CORE_PCI_BAR_H
@@ -79,6 +80,7 @@ struct bar {
 	const struct bar_storage *storage; /* NULL: no memory (I/O, none) */
 	enum sv_bar_kind kind;
 	enum sv_bar_access access;
+	const struct sv_stretch *trapped; /* of a direct one; NULL: none */
 	bool persistent;
 	uint64_t size; /* bytes the BAR decodes */
 	uint64_t len;  /* size rounded up to pages */
@@ -128,6 +130,35 @@ int bar_init(struct bar *bar, const char *name, const struct sv_bar *shape,
 	     int inotify);
 int bar_init_stored(struct bar *bar, const struct bar_storage *storage,
 		    const char *name, const struct sv_bar *shape, int inotify);
+
+/**
+ * bar_check() - Can there be a BAR like that?
+ *
+ * Context: any thread, lock-free. Return: what is wrong with it, or NULL.
+ */
+const char *bar_check(const struct sv_bar *shape);
+
+/**
+ * bar_stretch() - How far from @off on accesses go the same way
+ * @len:       at most
+ * @ret_model: to the model, and not to memory
+ *
+ * Context: any thread, lock-free. Return: bytes, not 0 unless @len is.
+ */
+uint64_t bar_stretch(const struct bar *bar, uint64_t off, uint64_t len,
+		     bool *ret_model);
+
+/** bar_is_model() - Does an access at @off go to the model? Lock-free */
+static inline bool bar_is_model(const struct bar *bar, uint64_t off)
+{
+	bool model = true;
+
+	if (bar->access == SV_ACCESS_DIRECT && !bar->trapped)
+		return false;
+	if (bar->access == SV_ACCESS_DIRECT)
+		bar_stretch(bar, off, 1, &model);
+	return model;
+}
 
 /** bar_done() - Nobody knows it any more; open mappings of programs stay */
 void bar_done(struct bar *bar);

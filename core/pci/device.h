@@ -299,16 +299,32 @@ int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
  * @pid:    who asks
  * @pos:    region index << 40 | offset, page-aligned
  * @shared: MAP_SHARED
- * @ret_trap: the mapping must trap (SV_ACCESS_TRAP)
- * @ret_fd: to map at the returned @ret_off
+ * @ret_fd: to map at the returned @ret_off, as device_ranges() says
  *
  * Context: takes the bar's lock.
  * Return: 0; -EINVAL not shared, a region that cannot be mapped, or beyond its
  * end (kernel-semantics 3.11); -EMFILE, -ENOMEM.
  */
 int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
-		uint64_t len, bool shared, uint64_t *ret_off, bool *ret_trap,
-		int *ret_fd);
+		uint64_t len, bool shared, uint64_t *ret_off, int *ret_fd);
+
+#define DEVICE_RANGES_MAX (2 * SV_BAR_STRETCHES + 1)
+
+/** struct device_range - A stretch of a mapping: does it trap? */
+struct device_range {
+	uint64_t len;
+	bool trap;
+};
+
+/**
+ * device_ranges() - Which parts of a mapping have to trap
+ * @pos: and @len are what device_mmap() has accepted
+ * @ret_range: ascending, from the mapping's start to the end of its last page
+ *
+ * Context: any thread, lock-free. Return: how many.
+ */
+size_t device_ranges(const struct sv_dev *dev, uint64_t pos, uint64_t len,
+		     struct device_range ret_range[DEVICE_RANGES_MAX]);
 
 /**
  * device_mapped() - Does a mapping made through @owner live?

@@ -76,6 +76,12 @@ static int device_make_bars(struct sv_dev *dev, const struct device_host *host)
 	char name[64];
 
 	for (unsigned int i = 0; i < SV_NUM_BARS; i++) {
+		const char *wrong = bar_check(&dev->shape.bar[i]);
+
+		if (wrong) {
+			sv_error(dev, "BAR%u: %s", i, wrong);
+			return -EINVAL;
+		}
 		snprintf(name, sizeof(name), SV_BAR_NAME_FORMAT,
 			 (unsigned long long)host->instance, dev->name, i);
 		int r = bar_init(&dev->bar[i], name, &dev->shape.bar[i],

@@ -122,7 +122,7 @@ static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 	struct bar *bar = &dev->bar[index];
 	int r = 0;
 
-	if (bar->access == SV_ACCESS_TRAP) {
+	if (bar_is_model(bar, off)) {
 		if (!model_lock(dev))
 			return no_answer(write, val);
 		mutex_lock(&dev->access);
@@ -249,7 +249,7 @@ bool NO_TSA device_posted_write(struct sv_dev *dev, unsigned int index,
 {
 	const struct bar *bar = &dev->bar[index];
 
-	if (bar->access == SV_ACCESS_TRAP) {
+	if (bar_is_model(bar, off)) {
 		if (wait)
 			posted_trapped(dev, index, off, buf, len);
 		return wait;
@@ -387,8 +387,7 @@ int device_region(const struct sv_dev *dev, uint32_t index,
 }
 
 int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
-		uint64_t len, bool shared, uint64_t *ret_off, bool *ret_trap,
-		int *ret_fd)
+		uint64_t len, bool shared, uint64_t *ret_off, int *ret_fd)
 {
 	uint64_t index = pos >> REGION_SHIFT;
 	uint64_t off = pos & ((1ull << REGION_SHIFT) - 1);
@@ -414,8 +413,25 @@ int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
 			      (unsigned long long)index,
 			      (unsigned long long)bar->len);
 	*ret_off = off;
-	*ret_trap = bar_traps(bar);
 	return bar_map(bar, owner, pid, off, len, ret_fd);
+}
+
+size_t device_ranges(const struct sv_dev *dev, uint64_t pos, uint64_t len,
+		     struct device_range ret_range[DEVICE_RANGES_MAX])
+{
+	const struct bar *bar = &dev->bar[pos >> REGION_SHIFT];
+	uint64_t off = pos & ((1ull << REGION_SHIFT) - 1);
+	size_t n = 0;
+
+	for (len = size_pages(len); len; n++) {
+		struct device_range *r = &ret_range[n];
+
+		r->len = bar_stretch(bar, off, len, &r->trap);
+		r->trap |= bar_traps(bar);
+		off += r->len;
+		len -= r->len;
+	}
+	return n;
 }
 
 bool device_mapped(struct sv_dev *dev, uint64_t owner)
@@ -599,11 +615,21 @@ static int peer_access(void *opaque, unsigned int index, uint64_t off,
 	struct sv_dev *dev = opaque;
 	struct bar *bar = &dev->bar[index];
 
+	int r = 0;
+
 	if (off > bar->size || len > bar->size - off)
 		return -EIO;
-	if (bar->access == SV_ACCESS_TRAP)
-		return peer_trapped(dev, index, off, buf, len, write);
-	return peer_direct(dev, bar, off, buf, len, write);
+	while (len && r == 0) {
+		bool trap;
+		uint64_t n = bar_stretch(bar, off, len, &trap);
+
+		r = trap ? peer_trapped(dev, index, off, buf, n, write)
+			 : peer_direct(dev, bar, off, buf, n, write);
+		off += n;
+		buf = (uint8_t *)buf + n;
+		len -= n;
+	}
+	return r;
 }
 
 const struct mem_bar_ops device_p2p = {.access = peer_access};

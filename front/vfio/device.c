@@ -10,7 +10,6 @@
 #include "front/vfio/vfio.h"
 #include "lib/cleanup.h"
 #include "lib/refuse.h"
-#include "lib/size.h"
 #include "uapi/vfio.h"
 
 struct device_file {
@@ -155,11 +154,27 @@ static int64_t device_file_write(struct call *call, uint64_t pos)
 		     : device_write(device_of(call), pos, data, have, count);
 }
 
+static void out_ranges(struct call *call, struct sv_map *map)
+{
+	struct device_range range[DEVICE_RANGES_MAX];
+
+	map->n = (uint32_t)device_ranges(device_of(call), call->arg[0],
+					 call->arg[1], range);
+	call_out(call, map, sizeof(*map));
+	for (uint32_t i = 0; i < map->n; i++) {
+		const struct sv_map_range r = {
+			.len = range[i].len,
+			.trap = range[i].trap,
+		};
+
+		call_out(call, &r, sizeof(r));
+	}
+}
+
 static int64_t device_file_mmap(struct call *call)
 {
 	const uint64_t *arg = call->arg;
-	struct sv_map map = {.n = 1};
-	bool trap;
+	struct sv_map map = {0};
 	int fd;
 	int r = check_there(call);
 
@@ -173,19 +188,13 @@ static int64_t device_file_mmap(struct call *call)
 			arg[1],
 			(arg[3] & MAP_TYPE) == MAP_SHARED ||
 				(arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
-			&map.offset, &trap, &fd);
+			&map.offset, &fd);
 
 	if (r < 0)
 		return r;
 
-	struct sv_map_range range = {
-		.len = size_pages(arg[1]),
-		.trap = trap,
-	};
-
 	call_send_fd(call, fd, false, true);
-	call_out(call, &map, sizeof(map));
-	call_out(call, &range, sizeof(range));
+	out_ranges(call, &map);
 	return 0;
 }
 

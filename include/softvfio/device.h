@@ -43,6 +43,14 @@ enum sv_bar_access {
 	SV_ACCESS_DIRECT,
 };
 
+#define SV_BAR_STRETCHES 6 /* of one BAR that differ from the rest of it */
+
+/** struct sv_stretch - Some pages of a BAR; both a multiple of 4096 bytes */
+struct sv_stretch {
+	uint64_t off;
+	uint64_t len;
+};
+
 /**
  * struct sv_bar - Shape of one BAR
  * @size:     bytes, a power of two (memory >= 16, I/O 4 to 256); 0 with NONE
@@ -51,6 +59,10 @@ enum sv_bar_access {
  * @prefetch: the prefetchable bit of a memory BAR
  * @persistent: direct memory that keeps its contents over resets, as RAM on a
  *	      board does
+ * @trapped:  stretches of a direct memory BAR that are trapped all the same, at
+ *	      most SV_BAR_STRETCHES, ascending and apart, ended by a length of
+ *	      0; or NULL. Of what sv_bar_memory() has there no program sees
+ *	      anything.
  */
 struct sv_bar {
 	uint64_t size;
@@ -58,6 +70,7 @@ struct sv_bar {
 	enum sv_bar_access access;
 	bool prefetch;
 	bool persistent;
+	const struct sv_stretch *trapped;
 };
 
 /**

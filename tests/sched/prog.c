@@ -51,14 +51,13 @@ void prog_map(struct prog *prog, struct rig_dev *rd, unsigned int bar,
 	      uint64_t owner)
 {
 	uint64_t off;
-	bool trap;
 	int fd;
 
 	prog_init(prog, rd, bar);
 	sched_point("request: mmap");
 
 	int r = device_mmap(rd->dev, owner, 1, BAR(bar), prog->len, true, &off,
-			    &trap, &fd);
+			    &fd);
 
 	sched_expect(r == 0, "mmap: %s", strerror(-r));
 	sched_point("answer");

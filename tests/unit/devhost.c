@@ -399,6 +399,17 @@ uint8_t *devhost_ram(struct devhost *h)
 	return h->dev.ram;
 }
 
+/* The model's side of an access; NULL: its read() or write() */
+static uint8_t *memory_at(struct devhost *h, unsigned int bar, uint64_t off)
+{
+	const struct sv_stretch *s = h->dev.shape.bar[bar].trapped;
+
+	for (; s && s->len; s++)
+		if (off >= s->off && off - s->off < s->len)
+			return NULL;
+	return h->dev.bar[bar] ? h->dev.bar[bar] + off : NULL;
+}
+
 static void check_access(struct devhost *h, unsigned int bar, uint64_t off,
 			 unsigned int size)
 {
@@ -413,8 +424,10 @@ uint64_t devhost_read(struct devhost *h, unsigned int bar, uint64_t off,
 	uint64_t val = 0;
 
 	check_access(h, bar, off, size);
-	if (h->dev.bar[bar])
-		memcpy(&val, h->dev.bar[bar] + off, size);
+	const uint8_t *memory = memory_at(h, bar, off);
+
+	if (memory)
+		memcpy(&val, memory, size);
 	else
 		val = h->dev.ops->read(&h->dev, bar, off, size);
 	return val;
@@ -424,8 +437,10 @@ void devhost_write(struct devhost *h, unsigned int bar, uint64_t off,
 		   uint64_t val, unsigned int size)
 {
 	check_access(h, bar, off, size);
-	if (h->dev.bar[bar])
-		memcpy(h->dev.bar[bar] + off, &val, size);
+	uint8_t *memory = memory_at(h, bar, off);
+
+	if (memory)
+		memcpy(memory, &val, size);
 	else
 		h->dev.ops->write(&h->dev, bar, off, val, size);
 }

@@ -85,6 +85,9 @@ static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t off,
 		sv_dma_write(dev, val, &data, sizeof(data));
 }
 
+/* The middle one of the pages of BAR 2 has the model's registers. */
+static const struct sv_stretch registers[] = {{4096, 4096}, {0, 0}};
+
 static const struct sv_dev_ops model = {
 	.api = SV_API,
 	.name = "model",
@@ -98,6 +101,10 @@ static const struct sv_dev_ops model = {
 			.bar[1] = {.size = 4096,
 				   .kind = SV_BAR_MEM32,
 				   .access = SV_ACCESS_DIRECT},
+			.bar[2] = {.size = 16384,
+				   .kind = SV_BAR_MEM32,
+				   .access = SV_ACCESS_DIRECT,
+				   .trapped = registers},
 		},
 	.reset = model_reset,
 	.read = model_read,
@@ -276,6 +283,130 @@ static void a_function_nobody_has_open_answers_nobody(void **state)
 	}
 }
 
+/* Memory gives back what was written; the model says 0. */
+static void check_goes_to(struct sv_dev *dev, uint64_t off, bool model)
+{
+	uint32_t val = 0x5a5a5a5a, got = 1;
+	uint64_t pos = 2ull << REGION_SHIFT | off, loaded;
+
+	assert_int_equal(device_write(dev, pos, &val, 4, 4), 4);
+	assert_int_equal(device_read(dev, pos, &got, 4), 4);
+	assert_int_equal(got, model ? 0 : val);
+	assert_int_equal(device_access(dev, 2, off, 4, false, &loaded), 0);
+	assert_int_equal(loaded, model ? 0 : val);
+}
+
+static void some_pages_of_a_direct_bar_are_registers(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t across[8], seen[8];
+
+	open_attached(f);
+	check_goes_to(f->dev, 4092, false);
+	check_goes_to(f->dev, 4096, true);
+	check_goes_to(f->dev, 8188, true);
+	check_goes_to(f->dev, 8192, false);
+	assert_int_equal(sv_bar_memory(f->dev, 2)[4096], 0);
+	assert_int_equal(
+		device_read(f->dev, 2ull << REGION_SHIFT | 4092, across, 8), 8);
+	memcpy(seen, "ZZZZ\0\0\0", 8);
+	assert_memory_equal(across, seen, 8);
+	device_close(f->dev);
+}
+
+static void a_peer_meets_the_registers_among_memory(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t all[16384];
+
+	open_attached(f);
+	memset(all, 0x5a, sizeof(all));
+	assert_int_equal(
+		device_p2p.access(f->dev, 2, 0, all, sizeof(all), true), 0);
+	assert_int_equal(
+		device_p2p.access(f->dev, 2, 0, all, sizeof(all), false), 0);
+	for (size_t i = 0; i < sizeof(all); i++)
+		assert_int_equal(all[i], i / 4096 == 1 ? 0 : 0x5a);
+	device_close(f->dev);
+}
+
+static void a_mapping_traps_where_the_registers_are(void **state)
+{
+	static const struct {
+		uint64_t off, len;
+		size_t n;
+		struct device_range range[3];
+	} row[] = {
+		{0, 16384, 3, {{4096, false}, {4096, true}, {8192, false}}},
+		{0, 4096, 1, {{4096, false}}},
+		{0, 4097, 2, {{4096, false}, {4096, true}}},
+		{4096, 1, 1, {{4096, true}}},
+		{4096, 12288, 2, {{4096, true}, {8192, false}}},
+		{8192, 8192, 1, {{8192, false}}},
+	};
+	struct fixture *f = *state;
+	struct device_range got[DEVICE_RANGES_MAX];
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		uint64_t pos = 2ull << REGION_SHIFT | row[i].off;
+
+		assert_int_equal(device_ranges(f->dev, pos, row[i].len, got),
+				 row[i].n);
+		for (size_t j = 0; j < row[i].n; j++) {
+			assert_int_equal(got[j].len, row[i].range[j].len);
+			assert_int_equal(got[j].trap, row[i].range[j].trap);
+		}
+	}
+	assert_int_equal(device_ranges(f->dev, 0, 4096, got), 1);
+	assert_true(got[0].trap);
+}
+
+static int lay_bar(void *arg, struct sv_shape *shape, char error[256])
+{
+	shape->bar[2] = *(const struct sv_bar *)arg;
+	return 0;
+}
+
+static void stretches_that_no_bar_can_have_are_refused(void **state)
+{
+	static const struct sv_stretch odd[] = {{2048, 4096}, {0, 0}};
+	static const struct sv_stretch beyond[] = {{4096, 16384}, {0, 0}};
+	static const struct sv_stretch touching[] = {
+		{0, 4096}, {4096, 4096}, {0, 0}};
+	static const struct {
+		struct sv_bar bar;
+		const char *why;
+	} row[] = {
+		{{16384, SV_BAR_MEM32, SV_ACCESS_DIRECT, .trapped = odd},
+		 "BAR2: a trapped stretch is not of whole pages"},
+		{{16384, SV_BAR_MEM32, SV_ACCESS_DIRECT, .trapped = beyond},
+		 "BAR2: a trapped stretch leaves it"},
+		{{16384, SV_BAR_MEM32, SV_ACCESS_DIRECT, .trapped = touching},
+		 "BAR2: trapped stretches are not ascending and apart"},
+		{{16384, SV_BAR_MEM32, SV_ACCESS_TRAP, .trapped = registers},
+		 "BAR2: only direct memory has stretches that are trapped"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct device_host host = {
+			.name = "0000:02:00.0",
+			.ops = &model,
+			.space = &f->space,
+			.watcher = f->watcher,
+			.inotify = -1,
+			.set = &f->set,
+			.override = lay_bar,
+			.override_arg = (void *)(uintptr_t)&row[i].bar,
+		};
+		struct sv_dev *dev = NULL;
+		char err[256];
+
+		assert_int_equal(device_new(&host, err, &dev), -EINVAL);
+		assert_string_equal(err, row[i].why);
+	}
+}
+
 static void *keep_writing(void *arg)
 {
 	struct fixture *f = arg;
@@ -352,6 +483,10 @@ int main(void)
 		T(turning_memory_off_waits_for_an_access),
 		T(a_reset_does_not_turn_memory_on_again),
 		T(a_function_nobody_has_open_answers_nobody),
+		T(some_pages_of_a_direct_bar_are_registers),
+		T(a_peer_meets_the_registers_among_memory),
+		T(a_mapping_traps_where_the_registers_are),
+		T(stretches_that_no_bar_can_have_are_refused),
 		T(closing_takes_the_memory_from_accesses_too),
 		T(a_reset_needs_a_way_to_do_it),
 	};

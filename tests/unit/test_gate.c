@@ -311,8 +311,8 @@ static int load(struct sv_dev *dev, uint64_t *ret_val)
 
 static int map_foreign(struct sv_dev *dev)
 {
+	struct device_range range[DEVICE_RANGES_MAX];
 	uint64_t at;
-	bool trap = false;
 	int fd = -1;
 
 	bar_done(&dev->bar[1]);
@@ -320,9 +320,10 @@ static int map_foreign(struct sv_dev *dev)
 					 &dev->shape.bar[1], -1),
 			 0);
 	assert_int_equal(device_mmap(dev, 7, getpid(), region(1), BAR_LEN, true,
-				     &at, &trap, &fd),
+				     &at, &fd),
 			 0);
-	assert_true(trap);
+	assert_int_equal(device_ranges(dev, region(1), BAR_LEN, range), 1);
+	assert_true(range[0].trap);
 	return fd;
 }
 
