@@ -519,10 +519,14 @@ uint64_t devhost_counter(struct devhost *h, const char *name)
 
 void sv_log(struct sv_dev *dev, enum sv_log level, const char *fmt, ...)
 {
+	(void)dev;
+	(void)level;
+	(void)fmt;
 }
 
 void sv_driver_error(struct sv_dev *dev, const char *fmt, ...)
 {
+	(void)fmt;
 	dev->driver_errors++;
 }
 
