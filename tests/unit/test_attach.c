@@ -87,6 +87,7 @@ static void model_write(struct sv_dev *dev, unsigned int bar, uint64_t off,
 }
 
 static const struct sv_dev_ops model = {
+	.api = SV_API,
 	.name = "model",
 	.shape = {.vendor = 0x1234,
 		  .device = 0x5678,
