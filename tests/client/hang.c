@@ -3,7 +3,8 @@
  * A model one callback of which does not return for as long as a file exists:
  * what a mistake in a model looks like to everybody else. Register 0 of BAR 0
  * reads as the sum of what was written to it plus 1, register 8 as how often
- * register 0 was read; BAR 2 is memory.
+ * register 0 was read; BAR 2 is memory, and so is BAR 4, but for its second page,
+ * where the registers are once more.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -124,6 +125,8 @@ static const struct sv_option hang_options[] = {
 	{NULL, NULL},
 };
 
+static const struct sv_stretch hang_trapped[] = {{4096, 4096}, {0, 0}};
+
 const struct sv_dev_ops hang_ops = {
 	.api = SV_API,
 	.name = "hang",
@@ -141,6 +144,10 @@ const struct sv_dev_ops hang_ops = {
 					[2] = {.size = 4096,
 					       .kind = SV_BAR_MEM32,
 					       .access = SV_ACCESS_DIRECT},
+					[4] = {.size = 16384,
+					       .kind = SV_BAR_MEM32,
+					       .access = SV_ACCESS_DIRECT,
+					       .trapped = hang_trapped},
 				},
 			.no_intx = true,
 		},

@@ -134,6 +134,29 @@ def hang(serve, me):
     h.end()
 
 
+# One mapping: memory, registers, memory.
+MIXED = '''
+dev = Device(sys.argv[1])
+dev.command(2)
+bar = dev.map_bar(4)
+def word(off):
+    return ctypes.c_uint32.from_buffer(bar, off)
+for off in (0, 4092, 8192, 16380):
+    word(off).value = 0x1000 + off
+word(4096).value = 7
+print([hex(word(off).value) for off in (0, 4092, 4096, 8192, 16380)])
+print([hex(dev.read(4, off, 4)) for off in (0, 4092, 4096, 8192, 16380)])
+dev.reset()
+print(hex(word(0).value), hex(word(4096).value), hex(word(8192).value))
+'''
+
+
+def test_registers_and_memory_share_a_mapping(hang, script):
+    status, out, err = hang.daemon.run(*script(MIXED, hang.bdf["read"]))
+    values = "['0x1000', '0x1ffc', '0x8', '0x3000', '0x4ffc']\n"
+    assert (status, out) == (0, values + values + "0x0 0x1 0x0\n"), err
+
+
 def await_hang(file, where):
     support.wait_for(pathlib.Path(f"{file}.{where}").exists,
                      f"{where}() not to return", 30)
