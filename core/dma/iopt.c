@@ -66,11 +66,14 @@ static void find_touched(const struct iopt *iopt, uint64_t first, uint64_t last,
 			 size_t *ret_from, size_t *ret_end)
 	REQUIRES_SHARED(&iopt->lock)
 {
-	size_t end = area_index(iopt, last);
+	size_t from = area_index(iopt, first), end = from;
 
+	/* mostly none or one, which takes no second search */
+	if (from < iopt->n && iopt->area[from]->last < last)
+		end = area_index(iopt, last);
 	if (end < iopt->n && iopt->area[end]->first <= last)
 		end++;
-	*ret_from = area_index(iopt, first);
+	*ret_from = from;
 	*ret_end = end;
 }
 
@@ -90,11 +93,10 @@ static int table_make_room(struct iopt *iopt) REQUIRES(&iopt->lock)
 	return 0;
 }
 
-static void table_insert(struct iopt *iopt, struct area *a)
+/* As the area at index @i. */
+static void table_insert(struct iopt *iopt, size_t i, struct area *a)
 	REQUIRES(&iopt->lock)
 {
-	size_t i = area_index(iopt, a->first);
-
 	memmove(&iopt->area[i + 1], &iopt->area[i],
 		(iopt->n - i) * sizeof(iopt->area[0]));
 	iopt->area[i] = a;
@@ -335,12 +337,14 @@ size_t iopt_usable(struct iopt *iopt, struct iova_range *ranges, size_t max)
 static int insert(struct iopt *iopt, struct area *a) REQUIRES(&iopt->lock)
 {
 	struct iova_range range = {a->first, a->last};
+	size_t at, end;
 
 	if ((a->first | (a->last + 1)) & (iopt->align - 1))
 		return -EINVAL;
 	if (is_reserved(iopt, range))
 		return -EINVAL;
-	if (is_used(iopt, range))
+	find_touched(iopt, a->first, a->last, &at, &end);
+	if (at < end)
 		return -EEXIST;
 	if (!LIST_EMPTY(&iopt->demands) && !pages_list(a->pages))
 		return -EAGAIN;
@@ -348,7 +352,7 @@ static int insert(struct iopt *iopt, struct area *a) REQUIRES(&iopt->lock)
 	int r = table_make_room(iopt);
 
 	if (r == 0)
-		table_insert(iopt, a);
+		table_insert(iopt, at, a);
 	return r;
 }
 

@@ -265,13 +265,16 @@ int type1_check_map(struct type1 *t, const struct type1_map *map)
 static int map_locked(struct type1 *t, const struct type1_map *map,
 		      struct pages *pages) REQUIRES(&t->lock)
 {
-	int r = check_map_locked(t, map);
+	int r = -ENOSPC;
 
-	if (r == 0)
+	if (t->n < t->max)
 		r = iopt_insert(t->iopt, map->iova, map->size, map->prot, pages,
 				0);
-	if (r < 0)
-		return r;
+	if (r < 0) { /* which Linux would have found first, and why */
+		int why = r == -ENOMEM ? r : check_map_locked(t, map);
+
+		return why < 0 ? why : r;
+	}
 	t->n++;
 	t->changes++;
 	return 0;
