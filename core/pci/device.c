@@ -33,6 +33,10 @@ static bool device_run(void *opaque)
 	mutex_lock(&dev->model);
 	bool busy = ioeventfd_run(dev);
 
+	if (readables_run(dev))
+		busy = true;
+	if (timers_run(dev))
+		busy = true;
 	if (model_run(dev))
 		busy = true;
 	mutex_unlock(&dev->model);
@@ -68,8 +72,16 @@ static void device_thread_last(void *opaque)
 	mutex_unlock(&dev->model);
 }
 
+static uint64_t device_due(void *opaque)
+{
+	struct sv_dev *dev = opaque;
+
+	return atomic_load(&dev->timers.at);
+}
+
 const struct devthread_ops device_thread_ops = {
 	.run = device_run,
+	.due = device_due,
 	.first = device_thread_first,
 	.last = device_thread_last,
 	.waits = device_waits,

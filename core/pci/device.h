@@ -26,6 +26,7 @@
 #include "core/pci/ioeventfd.h"
 #include "core/pci/irq.h"
 #include "core/common/watch.h"
+#include "core/pci/timer.h"
 #include "lib/lock.h"
 #include "softvfio/device.h"
 
@@ -182,6 +183,9 @@ struct sv_dev {
 	/* one reference, or NULL: set->lock to change, if it is not NULL the
 	 * model lock too */
 	struct iopt *_Atomic iopt;
+	struct timers timers;
+	unsigned int n_readables; /* immutable after device_new() */
+	struct readable readable[SV_WATCHES];
 	struct dma_ctx dma;
 	atomic_uint moving; /* so many of dma.cancel are no reset */
 	struct ioeventfds ioeventfds;

@@ -152,7 +152,9 @@ static int device_make(struct sv_dev *dev, const struct device_host *host)
 	if (r < 0)
 		return r;
 	dev->begun = true;
-	return dev->ops->init ? dev->ops->init(dev) : 0;
+	if (dev->ops->init)
+		r = dev->ops->init(dev);
+	return r < 0 ? r : readables_start(dev);
 }
 
 static int device_check_api(struct sv_dev *dev)

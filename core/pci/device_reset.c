@@ -22,6 +22,7 @@ void device_power_on(struct sv_dev *dev, enum sv_reset why)
 		if (!dev->bar[i].persistent)
 			bar_clear(&dev->bar[i]);
 	irq_level(dev->irq, false);
+	timers_cancel(dev);
 	callback_begin(dev, "reset");
 	dev->ops->reset(dev, why);
 	callback_end(dev);

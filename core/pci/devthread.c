@@ -100,18 +100,18 @@ static void devthread_sleep(struct devthread *t, uint64_t until_ns)
 /* Nothing to do since @idle_since: wait as long as the time suggests. */
 static void devthread_rest(struct devthread *t, uint64_t idle_since)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = clock_ns(), due = t->ops->due(t->opaque);
 	uint64_t idle = now - idle_since;
 
 	if (!t->polled) {
-		devthread_sleep(t, 0);
+		devthread_sleep(t, due);
 	} else if (t->spins && idle < SPIN_NS) {
 		__builtin_ia32_pause();
 	} else {
-		uint64_t nap = idle / 8;
+		uint64_t nap =
+			idle / 8 < SLEEP_MAX_NS ? idle / 8 : SLEEP_MAX_NS;
 
-		devthread_sleep(
-			t, now + (nap < SLEEP_MAX_NS ? nap : SLEEP_MAX_NS));
+		devthread_sleep(t, due && due < now + nap ? due : now + nap);
 	}
 }
 

@@ -15,12 +15,15 @@ struct devthread;
 /**
  * struct devthread_ops - What a thread does; all get its @opaque
  * @run:   what there is to do; returns whether there was anything
+ * @due:   when run() is to be called though nobody kicked, on clock_ns(); 0 =
+ *	   never. Read before each sleep: who makes it earlier kicks
  * @first: before all else
  * @last:  after all else
  * @waits: is it worth waiting for the thread? Asked now and then
  */
 struct devthread_ops {
 	bool (*run)(void *opaque);
+	uint64_t (*due)(void *opaque);
 	void (*first)(void *opaque);
 	void (*last)(void *opaque);
 	bool (*waits)(void *opaque);

@@ -257,6 +257,52 @@ void sv_driver_error(struct sv_dev *dev, const char *fmt, ...)
 uint64_t sv_clock(struct sv_dev *dev);
 
 /**
+ * struct sv_timer - Something to be done later; lies in the model's state
+ * @fn:   called once, at @at or soon after
+ * @at:   on sv_clock()
+ * @next: the core's
+ * @set:  the core's
+ */
+struct sv_timer {
+	void (*fn)(struct sv_dev *dev, struct sv_timer *timer);
+	uint64_t at;
+	struct sv_timer *next;
+	bool set;
+};
+
+/**
+ * sv_timer_set() - Have timer->fn called at @at, instead of when it was set for
+ * sv_timer_cancel() - Not at all; may be done when it is not set
+ *
+ * @fn is called as run() is, on the device's own thread, and may do all that
+ * run() may, so also set the timer again. A reset, of whatever kind, cancels all
+ * timers before the model's reset() is called, and none is called while nobody
+ * has the device open.
+ *
+ * Context: a callback of the model, done() excepted.
+ */
+void sv_timer_set(struct sv_dev *dev, struct sv_timer *timer, uint64_t at);
+void sv_timer_cancel(struct sv_dev *dev, struct sv_timer *timer);
+
+#define SV_WATCHES 4 /* descriptors that a model may wait for */
+
+/**
+ * sv_watch_fd() - Have @readable called when there is something to read
+ * @fd: the model's own, O_NONBLOCK, until done(); a socket, a pipe, a terminal,
+ *	an eventfd
+ *
+ * @readable is called as run() is; it has to read until there is no more
+ * (EAGAIN), since it is called for news only. What comes while nobody has the
+ * device open is told of when somebody has.
+ *
+ * Context: init().
+ * Return: 0; -ENOSPC SV_WATCHES are in use; -EPERM of a kind that nobody can wait
+ * for; -EBADF; -EMFILE, -ENOMEM.
+ */
+int sv_watch_fd(struct sv_dev *dev, int fd,
+		void (*readable)(struct sv_dev *dev, int fd));
+
+/**
  * sv_bar_memory() - Memory of a direct BAR
  *
  * Touch it only between sv_mmio_begin() and sv_mmio_end(), except in reset().
