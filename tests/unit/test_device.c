@@ -284,16 +284,16 @@ static void a_function_nobody_has_open_answers_nobody(void **state)
 }
 
 /* Memory gives back what was written; the model says 0. */
-static void check_goes_to(struct sv_dev *dev, uint64_t off, bool model)
+static void check_goes_to(struct sv_dev *dev, uint64_t off, bool to_model)
 {
 	uint32_t val = 0x5a5a5a5a, got = 1;
 	uint64_t pos = 2ull << REGION_SHIFT | off, loaded;
 
 	assert_int_equal(device_write(dev, pos, &val, 4, 4), 4);
 	assert_int_equal(device_read(dev, pos, &got, 4), 4);
-	assert_int_equal(got, model ? 0 : val);
+	assert_int_equal(got, to_model ? 0 : val);
 	assert_int_equal(device_access(dev, 2, off, 4, false, &loaded), 0);
-	assert_int_equal(loaded, model ? 0 : val);
+	assert_int_equal(loaded, to_model ? 0 : val);
 }
 
 static void some_pages_of_a_direct_bar_are_registers(void **state)
