@@ -760,6 +760,22 @@ static void dma_across_two(const void *arg)
 	say("before=%d behind=%d", a[PAGE - 101] == FILL, b[200] == FILL);
 }
 
+/* Below a mapping there is nothing, and between two. */
+static void dma_hole(const void *arg)
+{
+	command(v.device, 0, PCI_COMMAND_MASTER);
+	load_device();
+	uint8_t *p = fill_memory(MAP_RW);
+
+	need(dma_map(v.container, anon(PAGE), IOVA + 2 * PAGE, PAGE, MAP_RW),
+	     "MAP_DMA");
+	say("below=%d", from_device(IOVA - PAGE, 64));
+	say("between=%d", from_device(IOVA + PAGE, 64));
+	say("memory=%s", holds(p, MOVED));
+	say("into=%d", from_device(IOVA + PAGE - 32, 64));
+	say("memory=%s", holds(p, 64));
+}
+
 static void dma_two_addresses(const void *arg)
 {
 	uint8_t *p = dma_memory(PAGE, MAP_RW);
@@ -1018,6 +1034,7 @@ static const struct {
 	{"dma.by_msi", dma_by_msi},
 	{"dma.memfd", dma_memfd},
 	{"dma.across_two", dma_across_two},
+	{"dma.hole", dma_hole},
 	{"dma.two_addresses", dma_two_addresses},
 	{"dma.protected", dma_protected},
 	{"dma.forked", dma_forked},
