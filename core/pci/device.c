@@ -103,7 +103,7 @@ static int device_last_close(struct sv_dev *dev) REQUIRES(&dev->set->lock)
 
 	device_allow_dma(dev);
 	if (r == 0)
-		r = device_take_table(dev, NULL);
+		r = device_take_domain(dev, NULL);
 	return r < 0 ? device_is_stuck(dev, EBUSY, "close") : 0;
 }
 

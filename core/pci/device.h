@@ -23,6 +23,7 @@
 #include "core/pci/config.h"
 #include "core/pci/devthread.h"
 #include "core/dma/dma.h"
+#include "core/dma/domain.h"
 #include "core/pci/ioeventfd.h"
 #include "core/pci/irq.h"
 #include "core/common/watch.h"
@@ -180,8 +181,8 @@ struct sv_dev {
 	bool remove;		/* set->lock: LEAVING becomes ABSENT */
 	_Atomic bool low_power; /* LOW_POWER_ENTRY is in force */
 	int wakeup_fd;		/* model lock; -1 = none */
-	/* one reference, or NULL: set->lock to change, if it is not NULL the
-	 * model lock too */
+	struct domain *domain;	/* set->lock; a reference, attached; or NULL */
+	/* its table; set->lock to change, if there is one the model lock too */
 	struct iopt *_Atomic iopt;
 	struct timers timers;
 	unsigned int n_readables; /* immutable after device_new() */
@@ -230,21 +231,22 @@ int device_open(struct sv_dev *dev);
 int device_close(struct sv_dev *dev);
 
 /**
- * device_attach() - DMA of an open function goes through @iopt
- * @iopt: one reference is taken, until it is detached, replaced or closed
+ * device_attach() - DMA of an open function goes through @d
+ * @d: one reference is taken, until it is detached, replaced or closed
  *
  * Waits for no model: whoever opens one that hangs gets it all the same.
  *
- * Context: takes set->lock.
- * Return: 0, also if it is attached to @iopt; -EINVAL it is attached to another.
+ * Context: takes set->lock, and what domain_attach() takes.
+ * Return: 0, also if it is attached to @d; -EINVAL it is attached to another; as
+ * domain_attach().
  */
-int device_attach(struct sv_dev *dev, struct iopt *iopt);
+int device_attach(struct sv_dev *dev, struct domain *d);
 
 /**
  * device_detach() - DMA is aborted as unmapped from now on; nothing attached is
  * fine
- * device_replace() - DMA goes through @iopt from now on, instead of another
- * @iopt: one reference is taken
+ * device_replace() - DMA goes through @d from now on, instead of another
+ * @d: one reference is taken
  *
  * When they return nothing of the model is under way that uses the table from
  * before, and each of its callbacks has seen one only. DMA that waits for a
@@ -253,10 +255,10 @@ int device_attach(struct sv_dev *dev, struct iopt *iopt);
  * Context: take set->lock and the model lock; wait for the model's run(), but
  * for no program.
  * Return: 0; -EBUSY its model is stuck, and nothing has changed; replace: -EINVAL
- * nothing is attached.
+ * nothing is attached; as domain_attach().
  */
 int device_detach(struct sv_dev *dev);
-int device_replace(struct sv_dev *dev, struct iopt *iopt);
+int device_replace(struct sv_dev *dev, struct domain *d);
 
 /** device_attached() - Is there a table for its DMA? Lock-free */
 bool device_attached(const struct sv_dev *dev);

@@ -10,41 +10,69 @@
 #include "lib/refuse.h"
 #include "lib/sched.h"
 
-int device_take_table(struct sv_dev *dev, struct iopt *iopt)
+/* A function has no range of its own that must not be mapped. */
+static int join(struct sv_dev *dev, struct domain *d)
 {
+	int r = domain_attach(d, dev, NULL, 0);
+
+	if (r < 0)
+		return refuse(-r, "attach: %s: what is mapped does not suit it",
+			      dev->name);
+	domain_get(d);
+	return 0;
+}
+
+static void leave(struct sv_dev *dev, struct domain *d)
+{
+	if (d)
+		domain_detach(d, dev);
+	domain_put(d);
+}
+
+static void set_domain(struct sv_dev *dev, struct domain *d)
+	REQUIRES(&dev->set->lock)
+{
+	dev->domain = d;
+	atomic_store(&dev->iopt, d ? domain_iopt(d) : NULL);
+}
+
+int device_take_domain(struct sv_dev *dev, struct domain *d)
+{
+	struct domain *old = dev->domain;
+
 	if (!model_lock(dev))
 		return -ETIMEDOUT;
-	struct iopt *old = atomic_exchange(&dev->iopt, iopt);
-
+	set_domain(dev, d);
 	mutex_unlock(&dev->model);
-	iopt_put(old);
+	leave(dev, old);
 	return 0;
 }
 
 /* No reset follows, so what gives up has failed (devapi.c), and says so. */
-static int device_move(struct sv_dev *dev, struct iopt *iopt, const char *what)
+static int device_move(struct sv_dev *dev, struct domain *d, const char *what)
 	REQUIRES(&dev->set->lock)
 {
 	atomic_fetch_add(&dev->moving, 1);
 	device_cancel_dma(dev);
-	int r = device_take_table(dev, iopt);
+	int r = device_take_domain(dev, d);
 
 	device_allow_dma(dev);
 	atomic_fetch_sub(&dev->moving, 1);
 	return r < 0 ? device_is_stuck(dev, EBUSY, what) : 0;
 }
 
-int device_attach(struct sv_dev *dev, struct iopt *iopt)
+int device_attach(struct sv_dev *dev, struct domain *d)
 {
 	int r = 0;
 
 	mutex_lock(&dev->set->lock);
-	struct iopt *old = atomic_load(&dev->iopt);
-
-	if (!old)
-		atomic_store(&dev->iopt, iopt_get(iopt));
-	else if (old != iopt)
+	if (!dev->domain) {
+		r = join(dev, d);
+		if (r == 0)
+			set_domain(dev, d);
+	} else if (dev->domain != d) {
 		r = refuse(EINVAL, "attach: %s is attached already", dev->name);
+	}
 	mutex_unlock(&dev->set->lock);
 	return r;
 }
@@ -54,26 +82,37 @@ int device_detach(struct sv_dev *dev)
 	int r = 0;
 
 	mutex_lock(&dev->set->lock);
-	if (atomic_load(&dev->iopt))
+	if (dev->domain)
 		r = device_move(dev, NULL, "detach");
 	mutex_unlock(&dev->set->lock);
 	return r;
 }
 
-int device_replace(struct sv_dev *dev, struct iopt *iopt)
+static int replace_locked(struct sv_dev *dev, struct domain *d)
+	REQUIRES(&dev->set->lock)
 {
-	int r;
+	if (!dev->domain)
+		return refuse(EINVAL, "replace: %s is attached to nothing",
+			      dev->name);
+	if (dev->domain == d)
+		return 0;
 
-	iopt_get(iopt);
-	mutex_lock(&dev->set->lock);
-	if (atomic_load(&dev->iopt))
-		r = device_move(dev, iopt, "replace");
-	else
-		r = refuse(EINVAL, "replace: %s is attached to nothing",
-			   dev->name);
-	mutex_unlock(&dev->set->lock);
+	int r = join(dev, d);
+
 	if (r < 0)
-		iopt_put(iopt);
+		return r;
+	r = device_move(dev, d, "replace");
+	if (r < 0)
+		leave(dev, d);
+	return r;
+}
+
+int device_replace(struct sv_dev *dev, struct domain *d)
+{
+	mutex_lock(&dev->set->lock);
+	int r = replace_locked(dev, d);
+
+	mutex_unlock(&dev->set->lock);
 	return r;
 }
 

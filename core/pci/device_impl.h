@@ -18,14 +18,14 @@ void device_cancel_dma(struct sv_dev *dev);
 void device_allow_dma(struct sv_dev *dev);
 
 /**
- * device_take_table() - DMA goes through @iopt from now on, NULL: nowhere
+ * device_take_domain() - DMA goes through @d from now on, NULL: nowhere
  *
- * Takes the caller's reference on success. With the model's lock no DMA is under
+ * Takes the caller's reference and attachment on success. With the model's lock no DMA is under
  * way, and no callback sees one table after the other.
  *
  * Context: takes the model lock. Return: 0; -ETIMEDOUT its model is stuck.
  */
-int device_take_table(struct sv_dev *dev, struct iopt *iopt)
+int device_take_domain(struct sv_dev *dev, struct domain *d)
 	REQUIRES(&dev->set->lock);
 
 /** device_gate_close() - No access from now on, until device_gate_update() */

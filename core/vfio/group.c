@@ -206,13 +206,13 @@ static struct sv_dev *group_find_locked(struct group *g, const char *name)
 }
 
 /* One that is attached elsewhere is open elsewhere: it stays so. */
-static int device_open_on(struct sv_dev *dev, struct iopt *iopt)
+static int device_open_on(struct sv_dev *dev, struct domain *d)
 {
 	int r = device_open(dev);
 
 	if (r < 0)
 		return r;
-	r = device_attach(dev, iopt);
+	r = device_attach(dev, d);
 	if (r < 0)
 		device_close(dev);
 	return r;
@@ -246,7 +246,7 @@ static int group_get_device_locked(struct group *g, const char *name,
 			      "GET_DEVICE_FD: the container of group "
 			      "%u has no IOMMU; SET_IOMMU comes first",
 			      g->id);
-	r = device_open_on(dev, type1_iopt(type1));
+	r = device_open_on(dev, type1_domain(type1));
 	type1_put(type1);
 	if (r < 0)
 		return r;

@@ -166,6 +166,11 @@ bool type1_has_extension(const struct type1 *t, uint64_t extension)
 	}
 }
 
+struct domain *type1_domain(const struct type1 *t)
+{
+	return t->domain;
+}
+
 struct iopt *type1_iopt(const struct type1 *t)
 {
 	return t->iopt;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/dma/domain.h"
 #include "core/dma/iopt.h"
 
 #define TYPE1_PAGE	  4096u
@@ -55,7 +56,13 @@ struct type1 *type1_put(struct type1 *t);
  */
 bool type1_has_extension(const struct type1 *t, uint64_t extension);
 
-/** type1_iopt() - The table, borrowed. Context: any thread, lock-free */
+/**
+ * type1_domain() - What its devices are attached to, borrowed
+ * type1_iopt() - The table, borrowed
+ *
+ * Context: any thread, lock-free.
+ */
+struct domain *type1_domain(const struct type1 *t);
 struct iopt *type1_iopt(const struct type1 *t);
 
 /** type1_name() - "type1", "type1v2". Context: any thread, lock-free */

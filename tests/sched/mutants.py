@@ -87,14 +87,14 @@ MUTANTS = [
     ("a table is taken away without the model", "core/pci/device_attach.c",
      "replace",
      [("	if (!model_lock(dev))\n		return -ETIMEDOUT;\n", ""),
-      ("	mutex_unlock(&dev->model);\n	iopt_put(old);", "	iopt_put(old);")]),
+      ("	mutex_unlock(&dev->model);\n	leave(dev, old);",
+       "	leave(dev, old);")]),
     ("the model is waited for, not kept", "core/pci/device_attach.c", "replace",
-     [("	struct iopt *old = atomic_exchange(&dev->iopt, iopt);\n\n"
-       "	mutex_unlock(&dev->model);\n",
+     [("	set_domain(dev, d);\n	mutex_unlock(&dev->model);\n",
        "	mutex_unlock(&dev->model);\n	sched_point(\"let go\");\n"
-       "	struct iopt *old = atomic_exchange(&dev->iopt, iopt);\n\n")]),
+       "	set_domain(dev, d);\n")]),
     ("a table that is attached is not kept", "core/pci/device_attach.c", "replace",
-     [("	iopt_get(iopt);\n	mutex_lock", "	mutex_lock")]),
+     [("	domain_get(d);\n	return 0;", "	return 0;")]),
     # Hot reset
     ("a hot reset lets go of what it does not have", "core/vfio/hotreset.c",
      "hot-reset", [("	open_memory(set, n);", "	open_memory(set, set->n);")]),

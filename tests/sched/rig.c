@@ -237,7 +237,7 @@ void rig_free(struct rig *rig)
 void rig_open(struct rig_dev *rd)
 {
 	sched_expect(device_open(rd->dev) == 0, "open");
-	sched_expect(device_attach(rd->dev, type1_iopt(rd->rig->type1)) == 0,
+	sched_expect(device_attach(rd->dev, type1_domain(rd->rig->type1)) == 0,
 		     "attach");
 	rd->open = true;
 	command(rd, true);

@@ -325,14 +325,14 @@ static void expect_quiet(unsigned int table)
 static void *replace(void *arg)
 {
 	sched_point("request: REPLACE");
-	sched_expect(device_replace(g.rd->dev, type1_iopt(t.other)) == 0,
+	sched_expect(device_replace(g.rd->dev, type1_domain(t.other)) == 0,
 		     "replace");
 	expect_quiet(TABLE_FIRST);
 	sched_point("request: DETACH");
 	sched_expect(device_detach(g.rd->dev) == 0, "detach");
 	expect_quiet(TABLE_OTHER);
 	sched_point("request: ATTACH");
-	sched_expect(device_attach(g.rd->dev, type1_iopt(g.rig.type1)) == 0,
+	sched_expect(device_attach(g.rd->dev, type1_domain(g.rig.type1)) == 0,
 		     "attach");
 	return NULL;
 }

@@ -88,7 +88,7 @@ int set_up(void **state)
 		assert_int_equal(machine_add(f.m, &host, i, err), 0);
 		f.dev[i] = f.m->dev[i].dev;
 		assert_int_equal(device_open(f.dev[i]), 0);
-		assert_int_equal(device_attach(f.dev[i], type1_iopt(f.type1)),
+		assert_int_equal(device_attach(f.dev[i], type1_domain(f.type1)),
 				 0);
 	}
 	f.map = mmap(NULL, BAR_LEN, PROT_READ | PROT_WRITE, MAP_SHARED,

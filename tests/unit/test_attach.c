@@ -162,9 +162,9 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static struct iopt *table(unsigned int i)
+static struct domain *table(unsigned int i)
 {
-	return type1_iopt(f.table[i].type1);
+	return type1_domain(f.table[i].type1);
 }
 
 static void open_as_master(void)
@@ -253,15 +253,36 @@ static void the_last_close_detaches(void **state)
 /* Its references are given back, or what is freed here would be used. */
 static void a_table_lives_while_it_is_attached(void **state)
 {
-	struct iopt *own;
+	struct domain *own;
+	struct iopt *iopt;
 
-	assert_int_equal(iopt_new(&own), 0);
+	assert_int_equal(iopt_new(&iopt), 0);
+	assert_int_equal(domain_new(iopt, 1, &own), 0);
+	iopt_put(iopt);
 	open_as_master();
 	assert_int_equal(device_attach(f.dev, own), 0);
-	iopt_put(own);
+	domain_put(own);
 	assert_int_equal(dma(REG_WRITE), -EIO);
 	assert_int_equal(device_replace(f.dev, table(0)), 0);
 	assert_int_equal(dma(REG_WRITE), 0);
+	assert_int_equal(device_close(f.dev), 0);
+}
+
+/* What is mapped is too fine for it: everything is as it was. */
+static void a_domain_that_does_not_fit_is_not_attached(void **state)
+{
+	struct domain *coarse;
+
+	assert_int_equal(
+		domain_new(type1_iopt(f.table[1].type1), 2 * PAGE, &coarse), 0);
+	open_as_master();
+	assert_int_equal(device_attach(f.dev, coarse), -EADDRINUSE);
+	assert_false(device_attached(f.dev));
+	assert_int_equal(device_attach(f.dev, table(0)), 0);
+	assert_int_equal(device_replace(f.dev, coarse), -EADDRINUSE);
+	domain_put(coarse);
+	assert_int_equal(dma(REG_WRITE), 0);
+	assert_int_equal(*f.table[0].memory, SAID);
 	assert_int_equal(device_close(f.dev), 0);
 }
 
@@ -387,6 +408,7 @@ int main(void)
 		T(one_table_at_a_time),
 		T(the_last_close_detaches),
 		T(a_table_lives_while_it_is_attached),
+		T(a_domain_that_does_not_fit_is_not_attached),
 		T(a_callback_sees_one_table),
 		T(a_read_in_flight_gives_up_on_detach),
 		T(a_read_in_flight_gives_up_on_replace),

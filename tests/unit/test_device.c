@@ -187,7 +187,7 @@ static int tear_down(void **state)
 static void open_attached(struct fixture *f)
 {
 	assert_int_equal(device_open(f->dev), 0);
-	assert_int_equal(device_attach(f->dev, type1_iopt(f->type1)), 0);
+	assert_int_equal(device_attach(f->dev, type1_domain(f->type1)), 0);
 }
 
 static void command(struct fixture *f, uint16_t value)
