@@ -206,6 +206,29 @@ static void dma_count(struct sv_dev *dev, const struct sv_dma *list, size_t n)
 	count(&dev->stats.dma_bytes, bytes);
 }
 
+/* How many, from the first on, are by nobody but the function. */
+static size_t own_accesses(const struct sv_dma *list, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && list[i].pasid == SV_PASID_NONE)
+		i++;
+	return i;
+}
+
+static int dma_abort_one(struct sv_dev *dev, const struct sv_dma *d, int err)
+{
+	char why[64];
+
+	if (d->pasid == SV_PASID_NONE)
+		return dma_abort(dev, d->write, d->iova, d->len, err);
+	count(&dev->stats.dma_faults, 1);
+	snprintf(why, sizeof(why), "nothing is attached for PASID %u",
+		 d->pasid);
+	dma_report_at(dev, d->write, d->iova, d->len, why);
+	return -EIO;
+}
+
 int sv_dma_many(struct sv_dev *dev, const struct sv_dma *list, size_t n,
 		size_t *ret_done)
 {
@@ -217,14 +240,18 @@ int sv_dma_many(struct sv_dev *dev, const struct sv_dma *list, size_t n,
 	if (!dma_allowed(dev, list->write, list->iova, list->len))
 		return -EIO;
 
-	int r = dma_many(dev->iopt, &dev->dma, list, n, &done);
+	size_t own = own_accesses(list, n);
+	int r = dma_many(dev->iopt, &dev->dma, list, own, &done);
 
+	if (r == 0 && own < n) {
+		done = own;
+		r = -EFAULT;
+	}
 	dma_count(dev, list, r < 0 ? done + 1 : n);
 	if (r == 0)
 		return 0;
 	*ret_done = done;
-	return dma_abort(dev, list[done].write, list[done].iova, list[done].len,
-			 r);
+	return dma_abort_one(dev, &list[done], r);
 }
 
 int sv_dma_map(struct sv_dev *dev, const struct sv_dma *list, size_t n,
@@ -235,6 +262,11 @@ int sv_dma_map(struct sv_dev *dev, const struct sv_dma *list, size_t n,
 		return 0;
 	if (!dma_allowed(dev, list->write, list->iova, list->len))
 		return -EIO;
+
+	size_t own = own_accesses(list, n);
+
+	if (own < n)
+		return dma_abort_one(dev, &list[own], -EFAULT);
 
 	int r = dma_hold(dev->iopt, list, n, iov, max, hold);
 

@@ -324,8 +324,8 @@ bool sv_mmio_begin(struct sv_dev *dev);
 void sv_mmio_end(struct sv_dev *dev);
 
 /**
- * sv_dma_read() - Read program memory as a bus master
- * sv_dma_write() - Write program memory as a bus master
+ * sv_dma_read() - Read program memory as a bus master, by SV_PASID_NONE
+ * sv_dma_write() - Write program memory as a bus master, likewise
  * @iova: bus address
  * @len:  bytes; 0 is a no-op
  *
@@ -344,13 +344,19 @@ int sv_dma_write(struct sv_dev *dev, uint64_t iova, const void *buf,
  * @buf:   the model's side
  * @len:   bytes; 0 is a no-op
  * @write: program memory is written; else read
+ * @pasid: whose address space it is; SV_PASID_NONE: the function's own. An access
+ *	   by another is aborted unless that is attached, as behind an IOMMU.
  */
 struct sv_dma {
 	uint64_t iova;
 	void *buf;
 	size_t len;
 	bool write;
+	uint32_t pasid;
 };
+
+#define SV_PASID_NONE                                                          \
+	0 /* no access bears it: Linux keeps 0 for those without */
 
 /**
  * sv_dma_many() - Several accesses, in this order

@@ -195,7 +195,12 @@ static int dma(unsigned int reg)
 static void dma_of_what_is_attached_to_nothing_is_unmapped(void **state)
 {
 	uint32_t data = 0;
-	struct sv_dma list = {IOVA, &data, sizeof(data), true};
+	struct sv_dma list = {
+		.iova = IOVA,
+		.buf = &data,
+		.len = sizeof(data),
+		.write = true,
+	};
 	struct sv_dma_hold hold;
 	struct iovec iov;
 	size_t done = 1;
@@ -214,6 +219,34 @@ static void dma_of_what_is_attached_to_nothing_is_unmapped(void **state)
 	assert_int_equal(device_attach(f.dev, table(0)), 0);
 	assert_int_equal(dma(REG_WRITE), 0);
 	assert_int_equal(*f.table[0].memory, SAID);
+	assert_int_equal(device_close(f.dev), 0);
+}
+
+/* It is the function's own table that is attached, and nobody else's. */
+static void dma_by_a_pasid_is_unmapped(void **state)
+{
+	uint32_t data = SAID;
+	struct sv_dma list[3] = {
+		{IOVA, &data, sizeof(data), true, SV_PASID_NONE},
+		{IOVA, &data, sizeof(data), true, 7},
+		{IOVA, &data, sizeof(data), true, SV_PASID_NONE},
+	};
+	struct sv_dma_hold hold;
+	struct iovec iov[3];
+	size_t done = 0;
+
+	open_attached();
+	mutex_lock(&f.dev->model);
+	assert_int_equal(sv_dma_many(f.dev, list, 3, &done), -EIO);
+	assert_int_equal(done, 1);
+	assert_int_equal(*f.table[0].memory, SAID);
+	assert_int_equal(sv_dma_many(f.dev, &list[1], 1, &done), -EIO);
+	assert_int_equal(done, 0);
+	assert_int_equal(sv_dma_map(f.dev, list, 2, iov, 3, &hold), -EIO);
+	assert_int_equal(hold.n, 0);
+	assert_int_equal(sv_dma_many(f.dev, &list[2], 1, &done), 0);
+	mutex_unlock(&f.dev->model);
+	assert_int_equal(f.dev->stats.dma_faults, 3);
 	assert_int_equal(device_close(f.dev), 0);
 }
 
@@ -405,6 +438,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(dma_of_what_is_attached_to_nothing_is_unmapped),
+		T(dma_by_a_pasid_is_unmapped),
 		T(one_table_at_a_time),
 		T(the_last_close_detaches),
 		T(a_table_lives_while_it_is_attached),

@@ -226,10 +226,10 @@ static void a_list_ends_where_the_memory_has_gone(void **state)
 	struct rig *r = *state;
 	uint8_t buf[4][64] = {{1}, {2}, {3}, {4}};
 	struct sv_dma list[4] = {
-		{PAGE, buf[0], 64, true},
-		{4 * PAGE, buf[1], 64, true},
-		{PAGE + 64, buf[2], 64, true},
-		{7 * PAGE, buf[3], 64, true},
+		{PAGE, buf[0], 64, true, SV_PASID_NONE},
+		{4 * PAGE, buf[1], 64, true, SV_PASID_NONE},
+		{PAGE + 64, buf[2], 64, true, SV_PASID_NONE},
+		{7 * PAGE, buf[3], 64, true, SV_PASID_NONE},
 	};
 	size_t done = 9;
 
@@ -254,8 +254,8 @@ static void a_stopped_requester_begins_nothing(void **state)
 {
 	struct rig *r = *state;
 	uint8_t buf[2][16] = {{1}, {1}};
-	struct sv_dma list[2] = {{PAGE, buf[0], 16, true},
-				 {7 * PAGE, buf[1], 16, true}};
+	struct sv_dma list[2] = {{PAGE, buf[0], 16, true, SV_PASID_NONE},
+				 {7 * PAGE, buf[1], 16, true, SV_PASID_NONE}};
 	size_t done = 9;
 
 	atomic_store(&r->ctx.cancel, 1);
