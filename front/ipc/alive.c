@@ -29,6 +29,7 @@
 
 #include "front/alive.h"
 #include "front/ipc/dispatch.h"
+#include "front/ipc/discard.h"
 #include "front/ipc/server_impl.h"
 #include "lib/sched.h"
 
@@ -172,6 +173,7 @@ void server_release_gone(struct server *s)
 	struct look look = {.lanes = lanes};
 
 	channels_expire(&s->channels);
+	discard_again();
 	wait_for_handover(s);
 	look_at_all(s, note_lane, &look);
 	for (size_t i = 0; i < s->n_lanes; i++) {
@@ -241,6 +243,7 @@ static void settle(struct server *s, struct look *look)
 
 	look->lanes = lanes;
 	channels_expire(&s->channels);
+	discard_again();
 	wait_for_handover(s);
 	look_at_all(s, note_lane, look);
 	if (memchr(lanes, true, s->n_lanes))
@@ -274,6 +277,7 @@ void alive_make_room(struct server *s)
 
 	memset(lanes, true, sizeof(lanes));
 	channels_expire(&s->channels);
+	discard_again();
 	wait_for_handover(s);
 	settle_lanes(s, lanes);
 }

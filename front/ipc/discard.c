@@ -41,6 +41,7 @@ static TAILQ_HEAD(, closer) closers
 	GUARDED_BY(&lock) = TAILQ_HEAD_INITIALIZER(closers);
 static unsigned int n_threads GUARDED_BY(&lock);
 static atomic_uint n_waiting;
+static atomic_uint n_unattended; /* closers that no thread is at */
 
 static struct closer *closer_get_locked(pid_t pid) REQUIRES(&lock)
 {
@@ -55,6 +56,7 @@ static struct closer *closer_get_locked(pid_t pid) REQUIRES(&lock)
 	c->pid = pid;
 	STAILQ_INIT(&c->list);
 	TAILQ_INSERT_TAIL(&closers, c, link);
+	atomic_fetch_add(&n_unattended, 1);
 	return c;
 }
 
@@ -66,6 +68,7 @@ static struct closer *closer_take_locked(void) REQUIRES(&lock)
 	TAILQ_FOREACH (c, &closers, link)
 		if (!c->has_thread) {
 			c->has_thread = true;
+			atomic_fetch_sub(&n_unattended, 1);
 			break;
 		}
 	return c;
@@ -130,6 +133,7 @@ static void start_thread_locked(void) REQUIRES(&lock)
 		return;
 	if (thread_start(&thread, "closer", closer_main, c) < 0) {
 		c->has_thread = false;
+		atomic_fetch_add(&n_unattended, 1);
 		return;
 	}
 	thread_detach(&thread);
@@ -164,6 +168,15 @@ void discard_fd(pid_t pid, int fd)
 		free(w);
 	}
 	close(fd); /* no memory at all: rather wait than lose it */
+}
+
+void discard_again(void)
+{
+	if (!atomic_load_explicit(&n_unattended, memory_order_relaxed))
+		return;
+	mutex_lock(&lock);
+	start_thread_locked();
+	mutex_unlock(&lock);
 }
 
 void discard_socket(pid_t pid, int sock)

@@ -18,11 +18,18 @@
  * @pid: the program that it came from
  *
  * It counts as one of the program's SHARE_CLOSING until it is closed. Where
- * there is no thread to be had it waits for the next one.
+ * there is no thread to be had it waits for the next one, or discard_again().
  *
  * Context: any thread, no leaf lock held; never waits.
  */
 void discard_fd(pid_t pid, int fd);
+
+/**
+ * discard_again() - Try to have a thread for what is waiting without one
+ *
+ * For whoever comes by now and then. Context: as for discard_fd().
+ */
+void discard_again(void);
 
 /**
  * discard_socket() - Close a socket of ours that @pid could send to: at once,
