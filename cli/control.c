@@ -132,7 +132,7 @@ static int receive_answer(int sock)
 
 	if (n == 0)
 		return -ECONNREFUSED;
-	if ((size_t)n < sizeof(reply) || reply.magic != SV_MAGIC ||
+	if ((size_t)n < sizeof(reply) || reply.magic != SV_REPLY_MAGIC ||
 	    reply.kind != SV_DONE)
 		return -EPROTO;
 	if (reply.result < 0)

@@ -49,7 +49,8 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define SV_MAGIC 0x4f465653u /* "SVFO" */
+#define SV_MAGIC       0x4f465653u /* "SVFO" */
+#define SV_REPLY_MAGIC 0x52465653u /* "SVFR": a reply is never a request */
 
 /* Environment variable naming the instance's directory. In it: */
 #define SV_ENV_DIR "SOFTVFIO_DIR"

@@ -395,7 +395,7 @@ void req_forget(struct request *req)
 int req_reply(struct request *req, int64_t result)
 {
 	struct sv_reply reply = {
-		.magic = SV_MAGIC,
+		.magic = SV_REPLY_MAGIC,
 		.kind = SV_DONE,
 		.n = (uint16_t)req->call.n_copies,
 		.seq = req->hdr.seq,

@@ -213,7 +213,7 @@ static void send_late(const struct request *req)
 	static uint8_t ones[SV_DATA_MAX];
 	size_t len;
 	struct sv_reply reply = {
-		.magic = SV_MAGIC,
+		.magic = SV_REPLY_MAGIC,
 		.kind = SV_DONE,
 		.seq = req->hdr.seq,
 		.result = late_answer(req, &len),

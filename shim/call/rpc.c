@@ -477,7 +477,7 @@ static long reply_wait(struct line *l, uint64_t seq, struct shim_wait *w,
 		if (r <= 0)
 			return r == 0 ? line_ended(l) : -ENODEV;
 		if ((size_t)r >= sizeof(ret->head) &&
-		    ret->head.magic == SV_MAGIC && ret->head.seq == seq)
+		    ret->head.magic == SV_REPLY_MAGIC && ret->head.seq == seq)
 			return r - (long)sizeof(ret->head);
 		drop_reply(l);
 	}

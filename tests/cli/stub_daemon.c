@@ -85,7 +85,7 @@ static char *answer_text(const char *question)
 static void send_answer(int sock, const char *text)
 {
 	struct sv_reply reply = {
-		.magic = SV_MAGIC,
+		.magic = SV_REPLY_MAGIC,
 		.kind = SV_DONE,
 		.seq = 1,
 		.result = told_to("refuse") ? -EIO : 0,

@@ -6,6 +6,7 @@ import socket
 import struct
 
 MAGIC = 0x4F465653
+REPLY_MAGIC = 0x52465653
 (OPEN, STAT, FAULT, ACCESS, CONTROL, FSTAT, IOCTL, READ, WRITE, MMAP,
  CHANNEL, KNOWN) = range(1, 13)
 DONE, NEED = 1, 2
@@ -56,7 +57,7 @@ class Reply:
          self.n_fds) = REPLY.unpack_from(data)
         self.data = data[REPLY.size:]
         self.fds = fds
-        assert self.magic == MAGIC
+        assert self.magic == REPLY_MAGIC
 
 
 def receive(sock, timeout=10):

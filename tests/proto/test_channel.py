@@ -16,6 +16,7 @@ import pytest
 import held
 import proto
 import support
+from device import Device
 from proto import Channel
 
 IOCTL, VERSION = proto.IOCTL, (proto.VFIO | 100, 0)
@@ -375,3 +376,22 @@ def test_the_door_takes_many_requests_on_one_connection(daemon):
                                  [proto.text("/dev/vfio/vfio")], channel=5,
                                  mm=(1, 2)))
             assert proto.receive(d).result == 0
+
+
+def test_an_answer_is_never_taken_for_a_request(serve, me):
+    """Sent to the other end of its own door, with what a request needs."""
+    daemon = serve("ram,size=1M")
+    device = Device(daemon)
+    path = b"/reflected"
+    tail = struct.pack("=QQQQQIIII", 0, 0, 0, 0, 0, 0, 1, 0, 0) + \
+        proto.SEG.pack(0, len(path), len(path)) + path
+    device.write(7 << 40 | 4, struct.pack("=H", 2))
+    assert device.write(2 << 40, tail) == len(tail)
+    with proto.door(daemon.dir) as door:
+        proto.send_with_fds(
+            device.file, proto.request(proto.READ, (2 << 40, len(tail))),
+            [door.fileno()])
+        assert device.read(2 << 40, len(tail)) == tail  # it has been served
+    status, out, err = me.softvfio("why", "--instance", daemon.name)
+    assert status == 0 and "reflected" not in out, out + err
+    device.close()

@@ -24,6 +24,7 @@ import tempfile
 import threading
 
 MAGIC = 0x4F465653
+REPLY_MAGIC = 0x52465653
 MSG_MAX = 128 << 10
 MSG_FDS = 250
 DATA_MAX = 64 << 10
@@ -183,7 +184,7 @@ def send_reply(sock, seq, answer, channel=None):
     if channel:
         fds.append(channel.fileno())
         flags |= REPLY_KEPT
-    head = REPLY.pack(MAGIC, kind, n, seq, result, flags, len(fds))
+    head = REPLY.pack(REPLY_MAGIC, kind, n, seq, result, flags, len(fds))
     control = []
     if fds:
         control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
