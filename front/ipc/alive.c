@@ -35,6 +35,7 @@
 
 #define HANGUPS_AT_ONCE 64
 #define LANES_MAX	(MACHINE_DEVICES_MAX + 1)
+#define SETTLERS_MAX	(SERVER_THREADS_MAX - SERVER_THREADS)
 #define SETTLE_NS	2000000000 /* as long as a piece of DMA may take */
 
 struct lane *server_lane(struct server *s, const struct group *g)
@@ -226,15 +227,29 @@ static void settle_lane(struct server *s, struct lane *lane, uint64_t deadline)
 	lane_leave(s, lane);
 }
 
+/*
+ * What is waited for is served by threads that do not wait here, so there is
+ * always one; and when there are as many as there may be, some are left.
+ */
+static bool may_wait(struct server *s)
+{
+	if (atomic_fetch_add(&s->n_settlers, 1) >= SETTLERS_MAX)
+		return false;
+	if (!atomic_load(&s->n_idle))
+		server_add_thread(s, SERVER_THREADS_MAX);
+	return true;
+}
+
 static void settle_lanes(struct server *s, const bool *lanes)
 {
-	uint64_t deadline = clock_ns() + SETTLE_NS;
+	uint64_t deadline = clock_ns() + (may_wait(s) ? SETTLE_NS : 0);
 
 	set_settling(true);
 	for (size_t i = 0; i < s->n_lanes; i++)
 		if (lanes[i])
 			settle_lane(s, &s->lane[i], deadline);
 	set_settling(false);
+	atomic_fetch_sub(&s->n_settlers, 1);
 }
 
 static void settle(struct server *s, struct look *look)

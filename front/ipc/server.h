@@ -12,7 +12,7 @@
 #include "front/conf.h"
 
 #define SERVER_THREADS	   8  /* started as they are needed */
-#define SERVER_THREADS_MAX 64 /* while models do not return */
+#define SERVER_THREADS_MAX 64 /* while some wait for models, or for the dead */
 
 struct server;
 

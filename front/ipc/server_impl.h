@@ -64,7 +64,8 @@ struct server {
 	int news_fd; /* of a model, from the watchdog */
 	int door;
 	int reserve; /* an fd to spend when there are none left; table_lock */
-	_Atomic int n_idle; /* threads with nothing to do */
+	_Atomic int n_idle;	/* threads with nothing to do */
+	_Atomic int n_settlers; /* threads in alive_settle*() that wait */
 
 	struct rwlock handover; /* read: a descriptor is being given away */
 	struct mutex looking;	/* one at a time asks for hang-ups */

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import socket
 
 import pytest
 
@@ -92,3 +93,47 @@ def test_a_program_that_hoards_files_shuts_out_only_itself(daemon,
     for fd in files:
         os.close(fd)
     assert alive(daemon)
+
+
+@pytest.mark.parametrize("lives", (True, False))
+def test_who_waits_for_his_own_dead_holds_up_nobody(daemon, lives):
+    """Each open of a group waits for what was asked on a file of it that is
+    closed, and that waits for a thread."""
+    open_group = proto.request(proto.OPEN, (os.O_RDWR,),
+                               [proto.text("/dev/vfio/1")])
+
+    def send_all(sock, send):
+        sock.setblocking(False)
+        try:
+            while True:
+                send()
+        except BlockingIOError:
+            pass
+
+    def flood():
+        r, group = proto.open_path(daemon.dir, "/dev/vfio/1")
+        assert r == 0
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        doors = [proto.door(daemon.dir) for _ in range(64)]
+        for door in doors:
+            send_all(door, lambda: door.send(open_group))
+        send_all(group, lambda: proto.send_with_fds(
+            group, proto.request(proto.FSTAT), [theirs.fileno()]))
+        group.close()
+        return doors, mine, theirs
+
+    if lives:
+        held = flood()
+    else:
+        pid = os.fork()
+        if not pid:
+            flood()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        held = ()
+    for _ in range(5):
+        with proto.door(daemon.dir) as door:
+            door.send(proto.request(proto.STAT, (),
+                                    [proto.text("/dev/vfio/vfio")]))
+            assert proto.receive(door, support.deadline(2)).result == 0
+    del held
