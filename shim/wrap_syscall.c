@@ -85,9 +85,12 @@ static long call_memory(const struct call *c)
 	const long *a = c->a;
 	uintptr_t addr = (uintptr_t)a[0];
 
-	if (c->nr == SYS_mmap)
-		return map_mmap(addr, (size_t)a[1], (int)a[2], (int)a[3],
-				(int)a[4], a[5], host(c));
+	if (c->nr == SYS_mmap) {
+		const struct map_call m = {addr,      (size_t)a[1], (int)a[2],
+					   (int)a[3], (int)a[4],    a[5]};
+
+		return map_mmap(&m, host(c));
+	}
 	if (!in_bars(c))
 		return host(c);
 	if (c->nr == SYS_mprotect)

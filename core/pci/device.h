@@ -300,19 +300,31 @@ int64_t device_write(struct sv_dev *dev, uint64_t pos, const void *buf,
 		     size_t have, size_t count);
 
 /**
- * device_mmap() - mmap of a device file
+ * struct device_map - What mmap of a device file is asked for
  * @owner:  the open file
  * @pid:    who asks
  * @pos:    region index << 40 | offset, page-aligned
+ * @len:    bytes
  * @shared: MAP_SHARED
+ */
+struct device_map {
+	uint64_t owner;
+	pid_t pid;
+	uint64_t pos;
+	uint64_t len;
+	bool shared;
+};
+
+/**
+ * device_mmap() - mmap of a device file
  * @ret_fd: to map at the returned @ret_off, as device_ranges() says
  *
  * Context: takes the bar's lock.
  * Return: 0; -EINVAL not shared, a region that cannot be mapped, or beyond its
  * end (kernel-semantics 3.11); -EMFILE, -ENOMEM.
  */
-int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
-		uint64_t len, bool shared, uint64_t *ret_off, int *ret_fd);
+int device_mmap(struct sv_dev *dev, const struct device_map *map,
+		uint64_t *ret_off, int *ret_fd);
 
 #define DEVICE_RANGES_MAX (2 * SV_BAR_STRETCHES + 1)
 

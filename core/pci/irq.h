@@ -158,9 +158,8 @@ int irq_get_info(const struct irq *irq, uint32_t index,
  * Context: any thread, lock-free.
  * Return: 0; -EINVAL.
  */
-int irq_check(const struct irq *irq, uint32_t flags, uint32_t index,
-	      uint32_t start, uint32_t count, size_t data_size,
-	      size_t *ret_bytes);
+int irq_check(const struct irq *irq, const struct irq_request *req,
+	      size_t data_size, size_t *ret_bytes);
 
 /**
  * irq_set() - VFIO_DEVICE_SET_IRQS: act

@@ -270,24 +270,24 @@ static int check_header(uint32_t flags, uint32_t index, uint32_t start,
 	return 0;
 }
 
-int irq_check(const struct irq *irq, uint32_t flags, uint32_t index,
-	      uint32_t start, uint32_t count, size_t data_size,
-	      size_t *ret_bytes)
+int irq_check(const struct irq *irq, const struct irq_request *req,
+	      size_t data_size, size_t *ret_bytes)
 {
+	uint32_t count = req->count;
 	size_t unit = 0;
-	int r = check_header(flags, index, start, count);
+	int r = check_header(req->flags, req->index, req->start, count);
 
 	if (r == 0)
-		r = check_range(irq, index, start, count);
+		r = check_range(irq, req->index, req->start, count);
 	if (r == 0)
-		r = data_unit(flags, &unit);
+		r = data_unit(req->flags, &unit);
 	if (r < 0)
 		return r;
 	if (data_size < count * unit)
 		return refuse(EINVAL,
 			      "SET_IRQS %s: argsz leaves %zu bytes of data, "
 			      "count %u needs %zu",
-			      irq_indices[index].name, data_size, count,
+			      irq_indices[req->index].name, data_size, count,
 			      count * unit);
 	*ret_bytes = count * unit;
 	return 0;

@@ -111,23 +111,32 @@ static int no_answer(bool write, uint64_t *val)
 	return 0;
 }
 
+/* One naturally aligned access of a program; @mapped: by a mapping of it. */
+struct touch {
+	unsigned int index;
+	unsigned int size;
+	uint64_t off;
+	bool write;
+	bool mapped;
+};
+
 /*
- * One naturally aligned access; -EIO when decode is off, or @mapped and the
- * gate closed. That is asked with the locks held that whoever turns either off
- * waits for: an answer from before might be from before a close.
+ * -EIO when decode is off, or @mapped and the gate closed. That is asked with the
+ * locks held that whoever turns either off waits for: an answer from before
+ * might be from before a close.
  */
-static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
-		      unsigned int size, bool write, bool mapped, uint64_t *val)
+static int bar_access(struct sv_dev *dev, const struct touch *t, uint64_t *val)
 {
-	struct bar *bar = &dev->bar[index];
+	struct bar *bar = &dev->bar[t->index];
 	int r = 0;
 
-	if (bar_is_model(bar, off)) {
+	if (bar_is_model(bar, t->off)) {
 		if (!model_lock(dev))
-			return no_answer(write, val);
+			return no_answer(t->write, val);
 		mutex_lock(&dev->access);
-		if (mapped ? device_gate_open(dev) : bar_decodes(dev, bar))
-			model_access(dev, index, off, size, write, val);
+		if (t->mapped ? device_gate_open(dev) : bar_decodes(dev, bar))
+			model_access(dev, t->index, t->off, t->size, t->write,
+				     val);
 		else
 			r = -EIO;
 		mutex_unlock(&dev->access);
@@ -135,9 +144,9 @@ static int bar_access(struct sv_dev *dev, unsigned int index, uint64_t off,
 		return r;
 	}
 	if (!memory_read(dev))
-		return no_answer(write, val);
-	if (mapped ? dev->gate_open : bar_decodes(dev, bar))
-		memory_access(bar->mem + off, size, write, val);
+		return no_answer(t->write, val);
+	if (t->mapped ? dev->gate_open : bar_decodes(dev, bar))
+		memory_access(bar->mem + t->off, t->size, t->write, val);
 	else
 		r = -EIO;
 	rwlock_unread(&dev->memory_lock);
@@ -165,47 +174,71 @@ void device_msix_table(const struct sv_dev *dev, unsigned int index,
 }
 
 /* Of a write only @have bytes are there: the piece that needs more fails. */
-static int64_t bar_rw(struct sv_dev *dev, unsigned int index, uint64_t off,
-		      uint8_t *buf, size_t have, size_t count, bool write)
+struct transfer {
+	unsigned int index;
+	uint64_t off;
+	uint8_t *buf;
+	size_t have;
+	size_t count;
+	bool write;
+};
+
+/* The table's bytes at @off, at most @room; 0: it is not there. */
+static uint64_t table_bytes(const struct sv_dev *dev, unsigned int index,
+			    uint64_t off, uint64_t *room)
 {
-	unsigned int max = dev->bar[index].kind == SV_BAR_IO ? 4 : 8;
-	uint64_t x_start, x_end;
+	uint64_t start, end;
+
+	device_msix_table(dev, index, &start, &end);
+	if (off >= start && off < end)
+		return *room < end - off ? *room : end - off;
+	if (off<start && * room> start - off)
+		*room = start - off;
+	return 0;
+}
+
+/* Of the transfer, @done bytes in. Return: bytes; -EFAULT, -EIO */
+static int64_t bar_rw_one(struct sv_dev *dev, const struct transfer *x,
+			  size_t done, uint64_t room)
+{
+	unsigned int max = dev->bar[x->index].kind == SV_BAR_IO ? 4 : 8;
+	uint64_t off = x->off + done, val = 0;
+	const struct touch t = {x->index, access_size(off, room, max), off,
+				x->write, false};
+
+	if (x->write && (done > x->have || t.size > x->have - done))
+		return refuse(EFAULT,
+			      "%s BAR%u: the program's buffer "
+			      "ends after %zu bytes of %zu",
+			      dev->name, x->index, x->have, x->count);
+	if (x->write)
+		memcpy(&val, x->buf + done, t.size);
+	if (bar_access(dev, &t, &val) < 0)
+		return refuse(EIO, "%s BAR%u: memory decode is off", dev->name,
+			      x->index);
+	if (!x->write)
+		memcpy(x->buf + done, &val, t.size);
+	return t.size;
+}
+
+static int64_t bar_rw(struct sv_dev *dev, const struct transfer *x)
+{
 	size_t done = 0;
 
-	device_msix_table(dev, index, &x_start, &x_end);
-	while (done < count) {
-		uint64_t room = count - done, val = 0;
+	while (done < x->count) {
+		uint64_t room = x->count - done;
+		uint64_t n = table_bytes(dev, x->index, x->off + done, &room);
 
-		if (off >= x_start && off < x_end) {
-			if (room > x_end - off)
-				room = x_end - off;
-			if (!write)
-				memset(buf + done, 0xff, room);
-			off += room;
-			done += room;
-			continue;
+		if (n && !x->write)
+			memset(x->buf + done, 0xff, n);
+		if (!n) {
+			int64_t r = bar_rw_one(dev, x, done, room);
+
+			if (r < 0)
+				return r;
+			n = (uint64_t)r;
 		}
-		if (off < x_start && room > x_start - off)
-			room = x_start - off;
-
-		unsigned int size = access_size(off, room, max);
-
-		if (write && (done > have || size > have - done))
-			return refuse(EFAULT,
-				      "%s BAR%u: the program's buffer "
-				      "ends after %zu bytes of %zu",
-				      dev->name, index, have, count);
-		if (write)
-			memcpy(&val, buf + done, size);
-		int r = bar_access(dev, index, off, size, write, false, &val);
-
-		if (r < 0)
-			return refuse(EIO, "%s BAR%u: memory decode is off",
-				      dev->name, index);
-		if (!write)
-			memcpy(buf + done, &val, size);
-		off += size;
-		done += size;
+		done += n;
 	}
 	return (int64_t)done;
 }
@@ -347,7 +380,17 @@ static int64_t region_rw(struct sv_dev *dev, uint64_t pos, void *buf,
 		count = len - off;
 	if (index == REGION_ROM)
 		return rom_read(dev, off, buf, count);
-	return bar_rw(dev, (unsigned int)index, off, buf, have, count, write);
+
+	const struct transfer x = {
+		.index = (unsigned int)index,
+		.off = off,
+		.buf = buf,
+		.have = have,
+		.count = count,
+		.write = write,
+	};
+
+	return bar_rw(dev, &x);
 }
 
 int64_t device_read(struct sv_dev *dev, uint64_t pos, void *buf, size_t count)
@@ -386,13 +429,13 @@ int device_region(const struct sv_dev *dev, uint32_t index,
 	return 0;
 }
 
-int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
-		uint64_t len, bool shared, uint64_t *ret_off, int *ret_fd)
+int device_mmap(struct sv_dev *dev, const struct device_map *map,
+		uint64_t *ret_off, int *ret_fd)
 {
-	uint64_t index = pos >> REGION_SHIFT;
-	uint64_t off = pos & ((1ull << REGION_SHIFT) - 1);
+	uint64_t index = map->pos >> REGION_SHIFT, len = size_pages(map->len);
+	uint64_t off = map->pos & ((1ull << REGION_SHIFT) - 1);
 
-	if (!shared)
+	if (!map->shared)
 		return refuse(EINVAL,
 			      "%s mmap: MAP_PRIVATE; a BAR can only be "
 			      "mapped MAP_SHARED",
@@ -403,7 +446,6 @@ int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
 
 	struct bar *bar = &dev->bar[index];
 
-	len = size_pages(len);
 	if (off > bar->len || len > bar->len - off)
 		return refuse(EINVAL,
 			      "%s mmap: %#llx bytes at %#llx leave BAR%llu of "
@@ -413,7 +455,7 @@ int device_mmap(struct sv_dev *dev, uint64_t owner, pid_t pid, uint64_t pos,
 			      (unsigned long long)index,
 			      (unsigned long long)bar->len);
 	*ret_off = off;
-	return bar_map(bar, owner, pid, off, len, ret_fd);
+	return bar_map(bar, map->owner, map->pid, off, len, ret_fd);
 }
 
 size_t device_ranges(const struct sv_dev *dev, uint64_t pos, uint64_t len,
@@ -493,7 +535,10 @@ int device_access(struct sv_dev *dev, unsigned int bar, uint64_t off,
 		*val = UINT64_MAX;
 		return 0;
 	}
-	return bar_access(dev, bar, off, size, write, true, val) < 0
+
+	const struct touch t = {bar, size, off, write, true};
+
+	return bar_access(dev, &t, val) < 0
 		       ? refuse(EFAULT, MEMORY_OFF, dev->name, bar)
 		       : 0;
 }

@@ -102,8 +102,10 @@ static int add_attributes(struct tree *tree, struct func *f, const char *home)
 		if (!a->print(&f->dev, &text))
 			continue;
 
-		int r = items_makef(&tree->root, &f->made, ITEM_FILE, 0444,
-				    text.s, "%s/%s", home, a->name);
+		int r = items_makef(
+			&tree->root, &f->made,
+			(struct item_plan){ITEM_FILE, 0444, NULL, text.s},
+			"%s/%s", home, a->name);
 
 		if (r)
 			return r;
@@ -124,8 +126,10 @@ static int add_nodes(struct tree *tree, struct func *f, const char *home)
 	int r = 0;
 
 	for (size_t i = 0; i < n && !r; i++)
-		r = items_makef(&tree->root, &f->made, ITEM_NODE, nodes[i].mode,
-				NULL, "%s/%s", home, nodes[i].name);
+		r = items_makef(&tree->root, &f->made,
+				(struct item_plan){ITEM_NODE, nodes[i].mode,
+						   NULL, NULL},
+				"%s/%s", home, nodes[i].name);
 	return r;
 }
 
@@ -148,8 +152,10 @@ static int add_home(struct tree *tree, struct func *f)
 	if (!r)
 		r = add_nodes(tree, f, path);
 	if (!r)
-		r = items_makef(&tree->root, &f->made, ITEM_LINK, 0,
-				"../../../bus/pci", "%s/subsystem", path);
+		r = items_makef(&tree->root, &f->made,
+				(struct item_plan){ITEM_LINK, 0, NULL,
+						   "../../../bus/pci"},
+				"%s/subsystem", path);
 	return r;
 }
 
@@ -184,13 +190,15 @@ static int add_group(struct tree *tree, struct func *f)
 		return r;
 	snprintf(target, sizeof(target), UP_TO_SYS_4 "devices/%s/%s", f->bus,
 		 f->bdf);
-	r = items_makef(&tree->root, &f->made, ITEM_LINK, 0, target,
+	r = items_makef(&tree->root, &f->made,
+			(struct item_plan){ITEM_LINK, 0, NULL, target},
 			GROUPS_DIR "/%d/devices/%s", f->dev.group, f->bdf);
 	if (r)
 		return r;
 	snprintf(target, sizeof(target), "../../../kernel/iommu_groups/%d",
 		 f->dev.group);
-	return items_makef(&tree->root, &f->made, ITEM_LINK, 0, target,
+	return items_makef(&tree->root, &f->made,
+			   (struct item_plan){ITEM_LINK, 0, NULL, target},
 			   "sys/devices/%s/%s/iommu_group", f->bus, f->bdf);
 }
 
@@ -204,13 +212,16 @@ static int bind_driver(struct tree *tree, struct func *f)
 			    &(struct item_plan){ITEM_NODE, 0600, path, NULL});
 
 	if (!r)
-		r = items_makef(&tree->root, &f->binding, ITEM_LINK, 0,
-				"../../../bus/pci/drivers/vfio-pci",
-				"sys/devices/%s/%s/driver", f->bus, f->bdf);
+		r = items_makef(
+			&tree->root, &f->binding,
+			(struct item_plan){ITEM_LINK, 0, NULL,
+					   "../../../bus/pci/drivers/vfio-pci"},
+			"sys/devices/%s/%s/driver", f->bus, f->bdf);
 	snprintf(path, sizeof(path), UP_TO_SYS_4 "devices/%s/%s", f->bus,
 		 f->bdf);
 	if (!r)
-		r = items_makef(&tree->root, &f->binding, ITEM_LINK, 0, path,
+		r = items_makef(&tree->root, &f->binding,
+				(struct item_plan){ITEM_LINK, 0, NULL, path},
 				DRIVER_DIR "/%s", f->bdf);
 	if (r)
 		items_done(&tree->root, &f->binding);
@@ -224,7 +235,8 @@ static int add_device_link(struct tree *tree, struct func *f)
 
 	snprintf(target, sizeof(target), "../../../devices/%s/%s", f->bus,
 		 f->bdf);
-	return items_makef(&tree->root, &f->made, ITEM_LINK, 0, target,
+	return items_makef(&tree->root, &f->made,
+			   (struct item_plan){ITEM_LINK, 0, NULL, target},
 			   "sys/bus/pci/devices/%s", f->bdf);
 }
 

@@ -127,11 +127,9 @@ int items_make(struct items_root *root, struct items *items,
 }
 
 int items_makef(struct items_root *root, struct items *items,
-		enum item_kind kind, mode_t mode, const char *content,
-		const char *fmt, ...)
+		struct item_plan plan, const char *fmt, ...)
 {
 	char path[ITEM_PATH_MAX];
-	struct item_plan plan = {kind, mode, path, content};
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -139,6 +137,7 @@ int items_makef(struct items_root *root, struct items *items,
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
+	plan.path = path;
 	return items_make(root, items, &plan);
 }
 

@@ -58,13 +58,13 @@ int items_make(struct items_root *root, struct items *items,
 	       const struct item_plan *plan);
 
 /**
- * items_makef() - The same for a path that is put together
+ * items_makef() - The same for a path that is put together, instead of plan->path
  *
  * Return: as items_make(); -ENAMETOOLONG.
  */
 int items_makef(struct items_root *root, struct items *items,
-		enum item_kind kind, mode_t mode, const char *content,
-		const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+		struct item_plan plan, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
 
 /**
  * items_share() - Make one thing, or use the one that others share already

@@ -184,12 +184,16 @@ static int64_t device_file_mmap(struct call *call)
 		return refuse(EPERM, "mmap: a device cannot be mapped "
 				     "executable");
 
-	r = device_mmap(device_of(call), call->file->serial, call->pid, arg[0],
-			arg[1],
-			(arg[3] & MAP_TYPE) == MAP_SHARED ||
-				(arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
-			&map.offset, &fd);
+	const struct device_map want = {
+		.owner = call->file->serial,
+		.pid = call->pid,
+		.pos = arg[0],
+		.len = arg[1],
+		.shared = (arg[3] & MAP_TYPE) == MAP_SHARED ||
+			  (arg[3] & MAP_TYPE) == MAP_SHARED_VALIDATE,
+	};
 
+	r = device_mmap(device_of(call), &want, &map.offset, &fd);
 	if (r < 0)
 		return r;
 

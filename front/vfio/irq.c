@@ -63,43 +63,43 @@ static int irq_fds(struct call *call, const int32_t *numbers, uint32_t count,
 	return r;
 }
 
-static int set_irqs_data(struct call *call, const struct vfio_irq_set *set,
+static int set_irqs_data(struct call *call, struct irq_request *req,
 			 const uint8_t *data)
 {
-	struct irq_request ir = {
-		.flags = set->flags,
-		.index = set->index,
-		.start = set->start,
-		.count = set->count,
-		.pid = call->pid,
-	};
 	_cleanup_(freep) int *fds = NULL;
 
-	if (set->flags & VFIO_IRQ_SET_DATA_BOOL)
-		ir.bools = data;
-	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
-		fds = calloc(set->count + 1, sizeof(*fds));
+	if (req->flags & VFIO_IRQ_SET_DATA_BOOL)
+		req->bools = data;
+	if (req->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
+		fds = calloc(req->count + 1, sizeof(*fds));
 		if (!fds)
 			return -ENOMEM;
 
-		int r = irq_fds(call, (const void *)data, set->count, fds);
+		int r = irq_fds(call, (const void *)data, req->count, fds);
 
 		if (r < 0)
 			return r;
-		ir.fds = fds;
+		req->fds = fds;
 	}
-	return irq_set(device_irq(device_file_dev(call->file)), &ir);
+	return irq_set(device_irq(device_file_dev(call->file)), req);
 }
 
 int64_t set_irqs(struct call *call)
 {
-	struct vfio_irq_set set;
+	struct vfio_irq_set set = {0};
 	size_t head = offsetof(struct vfio_irq_set, data), bytes;
 	int r = ioctl_copy_in(call, &set, head);
 
+	struct irq_request req = {
+		.flags = set.flags,
+		.index = set.index,
+		.start = set.start,
+		.count = set.count,
+		.pid = call->pid,
+	};
+
 	if (r == 0)
-		r = irq_check(device_irq(device_file_dev(call->file)),
-			      set.flags, set.index, set.start, set.count,
+		r = irq_check(device_irq(device_file_dev(call->file)), &req,
 			      set.argsz - head, &bytes);
 	if (r < 0)
 		return r;
@@ -110,5 +110,5 @@ int64_t set_irqs(struct call *call)
 		return -ENOMEM;
 	if (bytes)
 		r = call_copy_in(call, ioctl_arg(call) + head, data, bytes);
-	return r < 0 ? r : set_irqs_data(call, &set, data);
+	return r < 0 ? r : set_irqs_data(call, &req, data);
 }

@@ -55,68 +55,70 @@ static uint64_t trap_offset(uint64_t off, int prot)
 	       (prot & PROT_WRITE ? SHIM_TRAP_WRITE : 0);
 }
 
-static long map_stretch(uintptr_t addr, size_t len, int prot, int flags,
-			int memfd, uint64_t off, bool trap)
+/* As the program asked, but for what @c has of its own. */
+static long map_trap(const struct map_call *c)
 {
-	if (trap)
-		return SYS(mmap, addr, len, PROT_NONE, flags, memfd,
-			   trap_offset(off, prot));
-	return SYS(mmap, addr, len, prot, flags, memfd, off);
+	return SYS(mmap, c->addr, c->len, PROT_NONE, c->flags, c->fd,
+		   trap_offset((uint64_t)c->off, c->prot));
+}
+
+static long map_direct(const struct map_call *c)
+{
+	return SYS(mmap, c->addr, c->len, c->prot, c->flags, c->fd, c->off);
 }
 
 /*
  * Everything as one trap first, which reserves the addresses, then the direct
  * stretches over it: at no moment can anybody else's mapping get in between.
  */
-static long map_ranges(const struct map_answer *a, uintptr_t addr, size_t len,
-		       int prot, int flags, int memfd)
+static long map_ranges(const struct map_answer *a, const struct map_call *c)
 {
-	int fixed = (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
-	long base =
-		map_stretch(addr, len, prot, flags, memfd, a->map.offset, true);
+	int fixed = (c->flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
+	long base = map_trap(c);
 	size_t at = 0;
 
 	if (is_error(base))
 		return base;
-	for (uint32_t i = 0; i < a->map.n && at < len; i++) {
-		size_t n = a->ranges[i].len;
+	for (uint32_t i = 0; i < a->map.n && at < c->len; i++) {
+		size_t left = c->len - at, n = a->ranges[i].len;
+		struct map_call part = *c;
 		long r = 0;
 
-		if (n > len - at)
-			n = len - at;
+		part.addr = (uintptr_t)base + at;
+		part.len = n < left ? n : left;
+		part.off += (off_t)at;
+		part.flags = fixed;
 		if (!a->ranges[i].trap && n)
-			r = map_stretch(base + at, n, prot, fixed, memfd,
-					a->map.offset + at, false);
+			r = map_direct(&part);
 		if (is_error(r)) {
-			SYS(munmap, base, len);
+			SYS(munmap, base, c->len);
 			return r;
 		}
-		at += n;
+		at += part.len;
 	}
 	return base;
 }
 
-static long map_answer(const struct map_answer *a, uintptr_t addr, size_t len,
-		       int prot, int flags, int memfd)
+/* @c: what the program asked for, with the file and the offset that came. */
+static long map_answer(const struct map_answer *a, struct map_call c)
 {
 	long base;
 
 	shim_arm_faults();
 	keep_all();
-	bars_know(memfd);
-	len = PAGE_UP(len);
-	flags = host_flags(flags);
-	if (a->map.n == 1 && a->ranges[0].len >= len)
-		base = map_stretch(addr, len, prot, flags, memfd, a->map.offset,
-				   a->ranges[0].trap);
+	bars_know(c.fd);
+	c.len = PAGE_UP(c.len);
+	c.flags = host_flags(c.flags);
+	if (a->map.n != 1 || a->ranges[0].len < c.len)
+		base = map_ranges(a, &c);
 	else
-		base = map_ranges(a, addr, len, prot, flags, memfd);
+		base = a->ranges[0].trap ? map_trap(&c) : map_direct(&c);
 	if (is_error(base))
 		return base;
 
 	/* core dumps exclude device memory */
-	SYS(madvise, base, len, MADV_DONTDUMP);
-	bars_extend((uintptr_t)base, (uintptr_t)base + len);
+	SYS(madvise, base, c.len, MADV_DONTDUMP);
+	bars_extend((uintptr_t)base, (uintptr_t)base + c.len);
 	return base;
 }
 
@@ -127,14 +129,14 @@ static bool answer_whole(const struct map_answer *a, size_t len)
 	       a->map.n <= (len - sizeof(a->map)) / sizeof(a->ranges[0]);
 }
 
-static long map_ask(struct map_answer *a, uintptr_t addr, size_t len, int prot,
-		    int flags, int fd, off_t off)
+static long map_ask(struct map_answer *a, const struct map_call *c)
 {
+	struct map_call given = *c;
 	struct shim_rpc rpc = {
-		.fd = fd,
+		.fd = c->fd,
 		.op = SV_MMAP,
-		.arg = {(uint64_t)off, len, (unsigned int)prot,
-			(unsigned int)flags},
+		.arg = {(uint64_t)c->off, c->len, (unsigned int)c->prot,
+			(unsigned int)c->flags},
 		.data = a,
 		.data_max = sizeof(*a),
 	};
@@ -144,24 +146,26 @@ static long map_ask(struct map_answer *a, uintptr_t addr, size_t len, int prot,
 		r = -EMFILE; /* the host had no number for it */
 	if (r >= 0 && !answer_whole(a, rpc.ret_len))
 		r = -ENOMEM;
-	if (r >= 0)
-		r = map_answer(a, addr, len, prot, flags, rpc.ret_fd);
+	if (r >= 0) {
+		given.fd = rpc.ret_fd;
+		given.off = (off_t)a->map.offset;
+		r = map_answer(a, given);
+	}
 	if (rpc.ret_fd >= 0)
 		SYS(close, rpc.ret_fd);
 	return r;
 }
 
-long map_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd,
-	      off_t off, long r)
+long map_mmap(const struct map_call *c, long r)
 {
-	if (r != -ENODEV || !shim_active() || shim_peer(fd, NULL))
+	if (r != -ENODEV || !shim_active() || shim_peer(c->fd, NULL))
 		return r;
 
 	struct map_answer *a = shim_scratch(sizeof(*a));
 	if (!a)
 		return -ENOMEM;
 
-	r = map_ask(a, addr, len, prot, flags, fd, off);
+	r = map_ask(a, c);
 
 	shim_scratch_free(a, sizeof(*a));
 	return r;

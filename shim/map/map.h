@@ -8,11 +8,20 @@
 
 #include "shim/shim.h"
 
+/** struct map_call - The arguments of mmap() */
+struct map_call {
+	uintptr_t addr;
+	size_t len;
+	int prot;
+	int flags;
+	int fd;
+	off_t off;
+};
+
 /**
  * map_mmap() - Second look at an mmap() that the host answered with @r
  */
-long map_mmap(uintptr_t addr, size_t len, int prot, int flags, int fd,
-	      off_t off, long r);
+long map_mmap(const struct map_call *c, long r);
 
 /* Instead of the host's, for ranges where shim_in_bars() is true. */
 long map_mprotect(uintptr_t addr, size_t len, int prot);

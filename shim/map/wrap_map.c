@@ -31,8 +31,10 @@ EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,
 	if (p != MAP_FAILED || errno != ENODEV)
 		return p;
 	errno = saved;
-	return ret_address(
-		map_mmap((uintptr_t)addr, len, prot, flags, fd, off, -ENODEV));
+
+	const struct map_call c = {(uintptr_t)addr, len, prot, flags, fd, off};
+
+	return ret_address(map_mmap(&c, -ENODEV));
 }
 
 EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd,

@@ -52,13 +52,13 @@ MUTANTS = [
        "	rwlock_unread(&dev->memory_lock);\n",
        "	bool open = dev->gate_open;\n\n")]),
     ("an access asks before it locks: sleep", "core/pci/region.c", "low-power",
-     [("mapped ? device_gate_open(dev) :", "mapped ? true :")]),
+     [("t->mapped ? device_gate_open(dev) :", "t->mapped ? true :")]),
     ("an access asks before it locks: close", "core/pci/region.c", "close",
-     [("mapped ? device_gate_open(dev) :", "mapped ? true :")]),
+     [("t->mapped ? device_gate_open(dev) :", "t->mapped ? true :")]),
     ("a transfer looks before it locks", "core/pci/region.c", "gate",
-     [("	if (!memory_read(dev))\n		return no_answer(write, val);\n"
-       "	if (mapped ? dev->gate_open : bar_decodes(dev, bar))",
-       "	bool on = mapped ? dev->gate_open : bar_decodes(dev, bar);\n"
+     [("	if (!memory_read(dev))\n		return no_answer(t->write, val);\n"
+       "	if (t->mapped ? dev->gate_open : bar_decodes(dev, bar))",
+       "	bool on = t->mapped ? dev->gate_open : bar_decodes(dev, bar);\n"
        "	rwlock_read(&dev->memory_lock);\n	if (on)")]),
     ("a sleeper is looked at without its lock", "core/pci/region.c", "wake",
      [("|| !model_lock(dev))\n		return;\n	if (dev->wakeup_fd >= 0) {",

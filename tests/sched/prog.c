@@ -56,8 +56,8 @@ void prog_map(struct prog *prog, struct rig_dev *rd, unsigned int bar,
 	prog_init(prog, rd, bar);
 	sched_point("request: mmap");
 
-	int r = device_mmap(rd->dev, owner, 1, BAR(bar), prog->len, true, &off,
-			    &fd);
+	const struct device_map map = {owner, 1, BAR(bar), prog->len, true};
+	int r = device_mmap(rd->dev, &map, &off, &fd);
 
 	sched_expect(r == 0, "mmap: %s", strerror(-r));
 	sched_point("answer");

@@ -120,7 +120,7 @@ int set(struct fixture *f, uint32_t index, uint32_t flags, uint32_t start,
 	};
 	size_t bytes;
 	char text[REFUSAL_MAX];
-	int r = irq_check(f->irq, flags, index, start, count, SIZE_MAX, &bytes);
+	int r = irq_check(f->irq, &req, SIZE_MAX, &bytes);
 
 	if (r == 0)
 		r = irq_set(f->irq, &req);

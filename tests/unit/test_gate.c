@@ -319,9 +319,9 @@ static int map_foreign(struct sv_dev *dev)
 	assert_int_equal(bar_init_stored(&dev->bar[1], foreign_storage(), "bar",
 					 &dev->shape.bar[1], -1),
 			 0);
-	assert_int_equal(device_mmap(dev, 7, getpid(), region(1), BAR_LEN, true,
-				     &at, &fd),
-			 0);
+	const struct device_map map = {7, getpid(), region(1), BAR_LEN, true};
+
+	assert_int_equal(device_mmap(dev, &map, &at, &fd), 0);
 	assert_int_equal(device_ranges(dev, region(1), BAR_LEN, range), 1);
 	assert_true(range[0].trap);
 	return fd;

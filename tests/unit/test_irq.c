@@ -126,12 +126,17 @@ static void check_looks_at_everything(void **state)
 	char text[REFUSAL_MAX];
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		const struct irq_request req = {
+			.flags = row[i].flags,
+			.index = row[i].index,
+			.start = row[i].start,
+			.count = row[i].count,
+		};
 		size_t bytes = 0;
 
-		assert_int_equal(irq_check(f->irq, row[i].flags, row[i].index,
-					   row[i].start, row[i].count,
-					   row[i].data_size, &bytes),
-				 row[i].want);
+		assert_int_equal(
+			irq_check(f->irq, &req, row[i].data_size, &bytes),
+			row[i].want);
 		assert_int_equal(bytes, row[i].bytes);
 		assert_int_equal(refusal_take(text), -row[i].want);
 	}
