@@ -125,7 +125,8 @@ static bool take_answer(struct fuzz *f, int sock, uint64_t name)
 
 	if (n <= 0)
 		return false;
-	sched_expect(n >= (ssize_t)sizeof(reply) && reply.magic == SV_REPLY_MAGIC &&
+	sched_expect(n >= (ssize_t)sizeof(reply) &&
+			     reply.magic == SV_REPLY_MAGIC &&
 			     (reply.kind == SV_DONE || reply.kind == SV_NEED),
 		     "%zd bytes that are no answer", n);
 	take_fds(f, &msg, &reply, name);

@@ -36,11 +36,19 @@ def request(op, args=(), segs=(), fdrefs=(), vmas=(), flags=0, seq=1,
     return head + tables + b"".join(data for _, _, data in segs)
 
 
+def link_target(path):
+    """"" of a descriptor that has been closed since it was listed."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""
+
+
 def bar_id(pid, bdf, bar):
     """A segment that says which BAR, as fstat() would of its memfd."""
     for fd in os.listdir(f"/proc/{pid}/fd"):
         path = f"/proc/{pid}/fd/{fd}"
-        if os.readlink(path).split(" ")[0].endswith(f":{bdf}:{bar}"):
+        if link_target(path).split(" ")[0].endswith(f":{bdf}:{bar}"):
             st = os.stat(path)
             return (0, 16, struct.pack("=QQ", st.st_dev, st.st_ino))
     raise LookupError(f"{bdf} has no BAR{bar}")

@@ -424,6 +424,7 @@ static void memory_is_looked_up_by_who_attaches(void **state)
 	assert_int_equal(iopt_resolve(l.f->iopt), 0);
 	assert_int_equal(iopt_resolve(l.f->iopt), 0);
 	assert_int_equal(l.asked, 2);
+	assert_int_equal(remove_range(l.f, 0, UINT64_MAX), 2 * PAGE);
 }
 
 /* However many they are, with one pass over the table. */
