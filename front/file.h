@@ -63,6 +63,8 @@ struct file_ops {
  * @share:     while it is in the table
  * @serving:   a request is being answered
  * @settling:  and is in alive_settle()
+ * @crowded:   too much of its program's waited to be closed, and for too long,
+ *	       when the last message was taken; of who takes the next
  * @gone:      no descriptor refers to it any more
  */
 struct file {
@@ -75,6 +77,7 @@ struct file {
 	LIST_ENTRY(file) bucket_link; /* server->by_serial */
 	LIST_ENTRY(file) cookie_link; /* server->by_cookie */
 	_Atomic unsigned int refs;
+	_Atomic bool crowded;
 	uint64_t cookie;
 	int sock;
 	struct lane *lane;

@@ -23,6 +23,8 @@
 #include "lib/lock.h"
 #include "lib/thread.h"
 
+#define PATIENT_MAX 4 /* threads in discard_wait() */
+
 struct waiting {
 	STAILQ_ENTRY(waiting) link;
 	int fd;
@@ -41,7 +43,19 @@ static TAILQ_HEAD(, closer) closers
 	GUARDED_BY(&lock) = TAILQ_HEAD_INITIALIZER(closers);
 static unsigned int n_threads GUARDED_BY(&lock);
 static atomic_uint n_waiting;
+static struct cond closed; /* one more is */
+static uint64_t n_closed GUARDED_BY(&lock);
+static bool ready GUARDED_BY(&lock);
 static atomic_uint n_unattended; /* closers that no thread is at */
+
+void discard_init(void)
+{
+	mutex_lock(&lock);
+	if (!ready)
+		cond_init(&closed);
+	ready = true;
+	mutex_unlock(&lock);
+}
 
 static struct closer *closer_get_locked(pid_t pid) REQUIRES(&lock)
 {
@@ -90,6 +104,15 @@ static struct waiting *waiting_take(struct closer *c)
 	return w;
 }
 
+static void note_closed(void)
+{
+	atomic_fetch_sub(&n_waiting, 1);
+	mutex_lock(&lock);
+	n_closed++;
+	cond_broadcast(&closed);
+	mutex_unlock(&lock);
+}
+
 static void close_all(struct closer *c)
 {
 	struct waiting *w;
@@ -98,7 +121,7 @@ static void close_all(struct closer *c)
 		close(w->fd);
 		share_give(&w->share);
 		free(w);
-		atomic_fetch_sub(&n_waiting, 1);
+		note_closed();
 	}
 }
 
@@ -185,6 +208,38 @@ void discard_socket(pid_t pid, int sock)
 		close(sock);
 	else
 		discard_fd(pid, sock);
+}
+
+/* Until another one than the first @seen is closed. False: too late. */
+static bool wait_closed(uint64_t seen, uint64_t deadline)
+{
+	bool in_time = true;
+
+	mutex_lock(&lock);
+	while (n_closed == seen && in_time)
+		in_time = cond_wait_until(&closed, &lock, deadline);
+	mutex_unlock(&lock);
+	return in_time;
+}
+
+static uint64_t closed_so_far(void)
+{
+	mutex_lock(&lock);
+	uint64_t n = n_closed;
+
+	mutex_unlock(&lock);
+	return n;
+}
+
+void discard_wait(pid_t pid, uint64_t deadline_ns)
+{
+	static atomic_uint n_patient;
+	uint64_t seen = closed_so_far();
+
+	if (atomic_fetch_add(&n_patient, 1) < PATIENT_MAX)
+		while (discard_crowded(pid) && wait_closed(seen, deadline_ns))
+			seen = closed_so_far();
+	atomic_fetch_sub(&n_patient, 1);
 }
 
 bool discard_crowded(pid_t pid)

@@ -9,6 +9,7 @@
 #define SOFTVFIO_FRONT_IPC_DISCARD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define CLOSERS_MAX 64 /* threads, stuck ones included */
@@ -47,5 +48,18 @@ void discard_socket(pid_t pid, int sock);
  * Context: any thread, no leaf lock held.
  */
 bool discard_crowded(pid_t pid);
+
+/**
+ * discard_wait() - Wait until that is not so any more, or @deadline_ns has come
+ *
+ * Mostly they are closed in no time. Where several threads wait already it
+ * returns at once.
+ *
+ * Context: any thread, no lock held.
+ */
+void discard_wait(pid_t pid, uint64_t deadline_ns);
+
+/** discard_init() - Before all else; again does nothing */
+void discard_init(void);
 
 #endif

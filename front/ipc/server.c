@@ -37,6 +37,8 @@
 #include "lib/refuse.h"
 #include "lib/sched.h"
 
+#define CROWD_NS 500000000 /* far more than close() takes, if it ends */
+
 #define FDS_NEEDED 8 /* for one program, its files and its questions */
 
 const struct front_conf *server_conf(const struct server *s)
@@ -312,11 +314,26 @@ static void server_serve_all(struct server_thread *t, struct file *f)
 	}
 }
 
+/* What it has sent and closed is about to be closed here too: better late than
+ * not taken. */
+static void server_make_way(struct server *s, struct file *f)
+{
+	bool crowded = discard_crowded(f->pid);
+
+	if (crowded && !f->crowded) {
+		server_release_gone(s);
+		discard_wait(f->pid, clock_ns() + CROWD_NS);
+		crowded = discard_crowded(f->pid);
+	}
+	f->crowded = crowded;
+}
+
 static void server_serve(struct server_thread *t, struct file *f)
 {
 	struct server *s = t->server;
 
 	t->req->owner = f->pid;
+	server_make_way(s, f);
 
 	int r = file_receive(s, t->req, f);
 
@@ -639,6 +656,7 @@ int server_new(const struct front_conf *conf, const char *door,
 		mutex_init(&s->thread[i].lock, RANK_ANSWER, "answer");
 	mutex_init(&s->table_lock, RANK_LEAF, "table");
 	channels_init(&s->channels);
+	discard_init();
 
 	int r = server_make_lanes(s);
 
