@@ -144,8 +144,12 @@ static bool release_lane(struct server *s, struct lane *lane)
 	return look.work;
 }
 
-static void wait_for_handover(struct server *s)
+/* Before anybody asks who has hung up: what waits for somebody to come by, and
+ * what is just being given away. */
+static void catch_up(struct server *s)
 {
+	channels_expire(&s->channels);
+	discard_again();
 	rwlock_write(&s->handover);
 	rwlock_unwrite(&s->handover);
 }
@@ -173,9 +177,7 @@ void server_release_gone(struct server *s)
 	bool lanes[LANES_MAX] = {false};
 	struct look look = {.lanes = lanes};
 
-	channels_expire(&s->channels);
-	discard_again();
-	wait_for_handover(s);
+	catch_up(s);
 	look_at_all(s, note_lane, &look);
 	for (size_t i = 0; i < s->n_lanes; i++) {
 		if (!lanes[i])
@@ -257,9 +259,7 @@ static void settle(struct server *s, struct look *look)
 	bool lanes[LANES_MAX] = {false};
 
 	look->lanes = lanes;
-	channels_expire(&s->channels);
-	discard_again();
-	wait_for_handover(s);
+	catch_up(s);
 	look_at_all(s, note_lane, look);
 	if (memchr(lanes, true, s->n_lanes))
 		settle_lanes(s, lanes);
@@ -291,9 +291,7 @@ void alive_make_room(struct server *s)
 	bool lanes[LANES_MAX];
 
 	memset(lanes, true, sizeof(lanes));
-	channels_expire(&s->channels);
-	discard_again();
-	wait_for_handover(s);
+	catch_up(s);
 	settle_lanes(s, lanes);
 }
 
