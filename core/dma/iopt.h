@@ -28,6 +28,12 @@ struct iova_range {
 	uint64_t last;
 };
 
+/** range_wraps() - Do @size bytes, not 0, from @first on go beyond 2^64? */
+static inline bool range_wraps(uint64_t first, uint64_t size)
+{
+	return size - 1 > UINT64_MAX - first;
+}
+
 /**
  * iopt_new() - An empty table, with all of 2^64 usable, byte by byte
  *

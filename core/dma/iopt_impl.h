@@ -66,9 +66,4 @@ struct iopt {
 size_t area_index(const struct iopt *iopt, uint64_t iova)
 	REQUIRES_SHARED(&iopt->lock);
 
-static inline bool range_wraps(uint64_t first, uint64_t size)
-{
-	return size - 1 > UINT64_MAX - first;
-}
-
 #endif

@@ -186,11 +186,6 @@ pid_t type1_pid(const struct type1 *t)
 	return t->pid;
 }
 
-static bool range_wraps(uint64_t first, uint64_t size)
-{
-	return size - 1 > UINT64_MAX - first;
-}
-
 /* --- map --- */
 
 /* Steps 4 to 7: what does not depend on the table. */

@@ -86,7 +86,7 @@ static int64_t get_bitmap(struct call *call, struct type1 *type1,
 
 	if (r < 0)
 		return r;
-	if (get.size && get.size - 1 > UINT64_MAX - get.iova)
+	if (get.size && range_wraps(get.iova, get.size))
 		return refuse(EOVERFLOW,
 			      "GET_BITMAP: iova %#llx plus size %#llx wraps "
 			      "around 2^64",
