@@ -13,11 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/common/watch.h"
-#include "core/pci/device.h"
 #include "tests/unit/hold_rig.h"
 #include "tests/unit/map_rig.h"
 #include "tests/unit/mem_rig.h"
+#include "tests/unit/bus_rig.h"
 
 #define IOVA 0x10000
 
@@ -37,9 +36,7 @@ struct table {
 };
 
 static struct fixture {
-	struct bus_space space;
-	struct watcher *watcher;
-	struct dev_set set;
+	struct bus_rig bus;
 	struct table table[2];
 	struct program program;
 	struct sv_dev *dev;
@@ -129,21 +126,12 @@ static int set_up(void **state)
 	char err[256];
 
 	memset(&f, 0, sizeof(f));
-	f.space = (struct bus_space)BUS_SPACE_INIT;
-	mutex_init(&f.set.lock, RANK_DEV_SET, "set");
-	assert_int_equal(watcher_new(&f.watcher), 0);
+	bus_begin(&f.bus);
 	program_start(&f.program);
 	for (unsigned int i = 0; i < 2; i++)
 		table_make(&f.table[i]);
 
-	struct device_host host = {
-		.name = "0000:01:00.0",
-		.ops = &model,
-		.space = &f.space,
-		.watcher = f.watcher,
-		.inotify = -1,
-		.set = &f.set,
-	};
+	struct device_host host = bus_host(&f.bus, "0000:01:00.0", &model);
 
 	assert_int_equal(device_new(&host, err, &f.dev), 0);
 	return 0;
@@ -153,12 +141,10 @@ static int tear_down(void **state)
 {
 	while (f.dev->open_count) /* of a test that has failed */
 		device_close(f.dev);
-	device_free(f.dev);
+	bus_end(&f.bus, f.dev);
 	for (unsigned int i = 0; i < 2; i++)
 		table_done(&f.table[i]);
 	program_done(&f.program);
-	watcher_free(f.watcher);
-	mutex_done(&f.set.lock);
 	return 0;
 }
 

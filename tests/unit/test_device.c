@@ -16,9 +16,8 @@
 
 #include <cmocka.h>
 
-#include "core/pci/device.h"
-#include "core/common/watch.h"
 #include "lib/cleanup.h"
+#include "tests/unit/bus_rig.h"
 #include "tests/unit/map_rig.h"
 
 #define DEADLINE_NS 10000000000ull
@@ -112,9 +111,7 @@ static const struct sv_dev_ops model = {
 };
 
 struct fixture {
-	struct bus_space space;
-	struct watcher *watcher;
-	struct dev_set set;
+	struct bus_rig bus;
 	struct type1 *type1;
 	struct sv_dev *dev;
 	atomic_bool stop;
@@ -130,20 +127,11 @@ static int set_up(void **state)
 	memset(&talk, 0, sizeof(talk));
 	mutex_init(&talk.lock, RANK_LEAF, "test.talk");
 	cond_init(&talk.changed);
-	f.space = (struct bus_space)BUS_SPACE_INIT;
-	mutex_init(&f.set.lock, RANK_DEV_SET, "set");
-	assert_int_equal(watcher_new(&f.watcher), 0);
+	bus_begin(&f.bus);
 	f.type1 = rig_type1(TYPE1_V2, 8);
 	assert_non_null(f.type1);
 
-	struct device_host host = {
-		.name = "0000:01:00.0",
-		.ops = &model,
-		.space = &f.space,
-		.watcher = f.watcher,
-		.inotify = -1,
-		.set = &f.set,
-	};
+	struct device_host host = bus_host(&f.bus, "0000:01:00.0", &model);
 
 	assert_int_equal(device_new(&host, err, &f.dev), 0);
 	*state = &f;
@@ -175,10 +163,8 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	watcher_free(f->watcher);
-	device_free(f->dev);
+	bus_end(&f->bus, f->dev);
 	type1_put(f->type1);
-	mutex_done(&f->set.lock);
 	cond_done(&talk.changed);
 	mutex_done(&talk.lock);
 	return 0;
@@ -389,19 +375,13 @@ static void stretches_that_no_bar_can_have_are_refused(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
-		struct device_host host = {
-			.name = "0000:02:00.0",
-			.ops = &model,
-			.space = &f->space,
-			.watcher = f->watcher,
-			.inotify = -1,
-			.set = &f->set,
-			.override = lay_bar,
-			.override_arg = (void *)(uintptr_t)&row[i].bar,
-		};
+		struct device_host host =
+			bus_host(&f->bus, "0000:02:00.0", &model);
 		struct sv_dev *dev = NULL;
 		char err[256];
 
+		host.override = lay_bar;
+		host.override_arg = (void *)(uintptr_t)&row[i].bar;
 		assert_int_equal(device_new(&host, err, &dev), -EINVAL);
 		assert_string_equal(err, row[i].why);
 	}
@@ -456,18 +436,13 @@ static void a_reset_needs_a_way_to_do_it(void **state)
 
 	for (unsigned int ways = 0; ways < 8; ways++) {
 		struct dev_set set = {.n = ways & BY_SLOT ? 1 : 2};
-		struct device_host host = {
-			.name = "0000:02:00.0",
-			.ops = &model,
-			.space = &f->space,
-			.watcher = f->watcher,
-			.inotify = -1,
-			.set = &set,
-			.override = only_ways,
-			.override_arg = &ways,
-		};
+		struct device_host host =
+			bus_host(&f->bus, "0000:02:00.0", &model);
 		struct sv_dev *dev = NULL;
 
+		host.set = &set;
+		host.override = only_ways;
+		host.override_arg = &ways;
 		assert_int_equal(device_new(&host, err, &dev), 0);
 		assert_int_equal(device_reset(dev), ways ? 0 : -EINVAL);
 		device_free(dev);

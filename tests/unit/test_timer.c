@@ -18,9 +18,8 @@
 
 #include <cmocka.h>
 
-#include "core/common/watch.h"
-#include "core/pci/device.h"
 #include "lib/cleanup.h"
+#include "tests/unit/bus_rig.h"
 
 #define DEADLINE_NS 10000000000ull
 #define MS	    1000000ull
@@ -101,9 +100,7 @@ static const struct sv_dev_ops model = {
 };
 
 struct fixture {
-	struct bus_space space;
-	struct watcher *watcher;
-	struct dev_set set;
+	struct bus_rig bus;
 	struct sv_dev *dev;
 	int pipe[2];
 	struct sv_timer a;
@@ -121,19 +118,10 @@ static int set_up(void **state)
 	cond_init(&heard.changed);
 	assert_int_equal(pipe2(f->pipe, O_CLOEXEC | O_NONBLOCK), 0);
 	heard.fd = f->pipe[0];
-	f->space = (struct bus_space)BUS_SPACE_INIT;
 	f->a.fn = f->b.fn = ring;
-	mutex_init(&f->set.lock, RANK_DEV_SET, "set");
-	assert_int_equal(watcher_new(&f->watcher), 0);
+	bus_begin(&f->bus);
 
-	struct device_host host = {
-		.name = "0000:01:00.0",
-		.ops = &model,
-		.space = &f->space,
-		.watcher = f->watcher,
-		.inotify = -1,
-		.set = &f->set,
-	};
+	struct device_host host = bus_host(&f->bus, "0000:01:00.0", &model);
 
 	assert_int_equal(device_new(&host, err, &f->dev), 0);
 	assert_int_equal(heard.watched, 0);
@@ -145,11 +133,9 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
-	watcher_free(f->watcher);
-	device_free(f->dev);
+	bus_end(&f->bus, f->dev);
 	close(f->pipe[0]);
 	close(f->pipe[1]);
-	mutex_done(&f->set.lock);
 	cond_done(&heard.changed);
 	mutex_done(&heard.lock);
 	free(f);
