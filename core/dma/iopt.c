@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table of an I/O address space: core/dma/iopt.h. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ static struct area *area_new(uint64_t iova, uint64_t len, uint32_t prot,
 {
 	struct area *a = calloc(1, sizeof(*a));
 
+	assert(from <= pages->len && len <= pages->len - from);
 	if (!a)
 		return NULL;
 	a->first = iova;

@@ -7,7 +7,8 @@
 #include "core/dma/pages_impl.h"
 #include "lib/cleanup.h"
 
-static struct page_list *list_new(const struct mem_seg *segs, size_t n)
+static struct page_list *list_new(const struct mem_seg *segs, size_t n,
+				  uint64_t len)
 {
 	struct page_list *l = malloc(sizeof(*l) + n * sizeof(l->seg[0]));
 	uint64_t start = 0;
@@ -20,13 +21,14 @@ static struct page_list *list_new(const struct mem_seg *segs, size_t n)
 		l->seg[i] = (struct page_seg){start, segs[i]};
 		start += segs[i].len;
 	}
+	assert(start == len);
 	return l;
 }
 
 /* Consumes the references of @segs on success. */
 static int pages_set(struct pages *p, const struct mem_seg *segs, size_t n)
 {
-	struct page_list *l = list_new(segs, n);
+	struct page_list *l = list_new(segs, n, p->len);
 
 	if (!l)
 		return -ENOMEM;
@@ -144,11 +146,6 @@ struct pages *pages_put(struct pages *p)
 	if (p && atomic_fetch_sub(&p->refs, 1) == 1)
 		pages_free(p);
 	return NULL;
-}
-
-uint64_t pages_len(const struct pages *p)
-{
-	return p->len;
 }
 
 static uint64_t overlap(const struct page_seg *s, uint64_t from, uint64_t end)

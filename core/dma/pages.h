@@ -70,9 +70,6 @@ int pages_resolve(struct pages *p);
 struct pages *pages_get(struct pages *p);
 struct pages *pages_put(struct pages *p);
 
-/** pages_len() - Bytes. Context: any thread, lock-free */
-uint64_t pages_len(const struct pages *p);
-
 /**
  * pages_pinned() - Those of [@from, @from + @len) that Linux would pin: no BARs,
  * and nothing that is not looked up yet

@@ -260,9 +260,6 @@ int device_attach(struct sv_dev *dev, struct domain *d);
 int device_detach(struct sv_dev *dev);
 int device_replace(struct sv_dev *dev, struct domain *d);
 
-/** device_attached() - Is there a table for its DMA? Lock-free */
-bool device_attached(const struct sv_dev *dev);
-
 /** struct device_region - VFIO_DEVICE_GET_REGION_INFO */
 struct device_region {
 	uint64_t size;

@@ -115,8 +115,3 @@ int device_replace(struct sv_dev *dev, struct domain *d)
 	mutex_unlock(&dev->set->lock);
 	return r;
 }
-
-bool device_attached(const struct sv_dev *dev)
-{
-	return atomic_load(&dev->iopt);
-}

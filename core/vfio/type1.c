@@ -171,11 +171,6 @@ struct domain *type1_domain(const struct type1 *t)
 	return t->domain;
 }
 
-struct iopt *type1_iopt(const struct type1 *t)
-{
-	return t->iopt;
-}
-
 const char *type1_name(const struct type1 *t)
 {
 	return t->v2 ? "type1v2" : "type1";

@@ -58,12 +58,10 @@ bool type1_has_extension(const struct type1 *t, uint64_t extension);
 
 /**
  * type1_domain() - What its devices are attached to, borrowed
- * type1_iopt() - The table, borrowed
  *
  * Context: any thread, lock-free.
  */
 struct domain *type1_domain(const struct type1 *t);
-struct iopt *type1_iopt(const struct type1 *t);
 
 /** type1_name() - "type1", "type1v2". Context: any thread, lock-free */
 const char *type1_name(const struct type1 *t);

@@ -52,7 +52,7 @@ static void *close_and_open(void *arg)
 	rig_close(g.rd);
 	gate_end(g.rd, 1);
 	sched_expect(!config_bus_master(g.rd->dev->config) ||
-			     device_attached(g.rd->dev),
+			     atomic_load(&g.rd->dev->iopt),
 		     "a closed function is bus master");
 	before = rig_contents(g.rd, BAR_PERSISTENT, 0x10);
 	linger("closed");

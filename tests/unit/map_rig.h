@@ -6,10 +6,17 @@
 #include <unistd.h>
 
 #include "core/dma/dma.h"
+#include "core/dma/domain.h"
 #include "core/vfio/type1.h"
 
 #define TYPE1_V1 1 /* VFIO_TYPE1_IOMMU */
 #define TYPE1_V2 3
+
+/** type1_iopt() - Its table, borrowed */
+static inline struct iopt *type1_iopt(const struct type1 *t)
+{
+	return domain_iopt(type1_domain(t));
+}
 
 /** rig_type1() - NULL: no memory. @max: mappings */
 static inline struct type1 *rig_type1(uint64_t version, uint32_t max)

@@ -192,7 +192,7 @@ static void dma_of_what_is_attached_to_nothing_is_unmapped(void **state)
 	size_t done = 1;
 
 	open_as_master();
-	assert_false(device_attached(f.dev));
+	assert_null(atomic_load(&f.dev->iopt));
 	assert_int_equal(dma(REG_WRITE), -EIO);
 	assert_int_equal(dma(REG_READ), -EIO);
 	mutex_lock(&f.dev->model);
@@ -250,7 +250,7 @@ static void one_table_at_a_time(void **state)
 	assert_int_equal(*f.table[0].memory, 0);
 	assert_int_equal(*f.table[1].memory, SAID);
 	assert_int_equal(device_detach(f.dev), 0);
-	assert_false(device_attached(f.dev));
+	assert_null(atomic_load(&f.dev->iopt));
 	assert_int_equal(dma(REG_WRITE), -EIO);
 	assert_int_equal(device_close(f.dev), 0);
 }
@@ -260,9 +260,9 @@ static void the_last_close_detaches(void **state)
 	open_attached();
 	assert_int_equal(device_open(f.dev), 0);
 	assert_int_equal(device_close(f.dev), 0);
-	assert_true(device_attached(f.dev));
+	assert_non_null(atomic_load(&f.dev->iopt));
 	assert_int_equal(device_close(f.dev), 0);
-	assert_false(device_attached(f.dev));
+	assert_null(atomic_load(&f.dev->iopt));
 	open_as_master();
 	assert_int_equal(dma(REG_WRITE), -EIO);
 	assert_int_equal(*f.table[0].memory, 0);
@@ -296,7 +296,7 @@ static void a_domain_that_does_not_fit_is_not_attached(void **state)
 		domain_new(type1_iopt(f.table[1].type1), 2 * PAGE, &coarse), 0);
 	open_as_master();
 	assert_int_equal(device_attach(f.dev, coarse), -EADDRINUSE);
-	assert_false(device_attached(f.dev));
+	assert_null(atomic_load(&f.dev->iopt));
 	assert_int_equal(device_attach(f.dev, table(0)), 0);
 	assert_int_equal(device_replace(f.dev, coarse), -EADDRINUSE);
 	domain_put(coarse);
