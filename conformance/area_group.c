@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "conformance/conformance.h"
+#include "conformance/type1.h"
 
 static struct vfio v;
 
@@ -448,57 +449,50 @@ static void second_joins(const void *arg)
 	say_extension("extension", own.container);
 }
 
+static int map_page(int container, const uint8_t *p)
+{
+	return dma_map(container, p, PAGE, PAGE, VFIO_DMA_MAP_FLAG_READ);
+}
+
 /* Mappings are the container's: they stay while a group is left. */
 static void mappings_stay(const void *arg)
 {
 	const unsigned long *type = arg;
 	struct vfio own;
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ,
-		.vaddr = (uintptr_t)anon(PAGE),
-		.iova = PAGE,
-		.size = PAGE,
-	};
+	const uint8_t *p = anon(PAGE);
 
 	vfio_open(&own, "edu", 0, IOMMU, *type);
 	int other = open_elsewhere(&own);
 
-	say_step("map", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map", map_page(own.container, p));
 	say_step("join", group_join(other, own.container));
-	say_step("map_again", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map_again", map_page(own.container, p));
 	say_step("leave", ioctl(own.group, VFIO_GROUP_UNSET_CONTAINER));
-	say_step("map_again", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map_again", map_page(own.container, p));
 	close(other);
-	say_step("map_none", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map_none", map_page(own.container, p));
 	say_step("back", group_join(own.group, own.container));
 	say_step("set_iommu", ioctl(own.container, VFIO_SET_IOMMU, *type));
-	say_step("map_new", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map_new", map_page(own.container, p));
 }
 
 /* With the last group they go, and the next IOMMU has none of them. */
 static void mappings_go(const void *arg)
 {
 	struct vfio own;
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = VFIO_DMA_MAP_FLAG_READ,
-		.vaddr = (uintptr_t)anon(PAGE),
-		.iova = PAGE,
-		.size = PAGE,
-	};
+	const uint8_t *p = anon(PAGE);
 
 	vfio_open(&own, "edu", 0, IOMMU, VFIO_TYPE1v2_IOMMU);
-	say_step("map", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map", map_page(own.container, p));
 	say_step("leave", ioctl(own.group, VFIO_GROUP_UNSET_CONTAINER));
-	say_step("map_none", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map_none", map_page(own.container, p));
 	say_step("info", ioctl(own.container, VFIO_IOMMU_GET_INFO, NULL));
 	say_step("set_iommu",
 		 ioctl(own.container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU));
 	say_step("back", group_join(own.group, own.container));
 	say_step("other_type",
 		 ioctl(own.container, VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU));
-	say_step("map_new", ioctl(own.container, VFIO_IOMMU_MAP_DMA, &map));
+	say_step("map_new", map_page(own.container, p));
 }
 
 /* Each group is held by its own devices alone. */
@@ -598,15 +592,15 @@ static void sibling_holds_group(const void *arg)
 static void several(void)
 {
 	static const enum depth depths[] = {GROUP, ATTACHED, IOMMU};
-	static const unsigned long types[] = {VFIO_TYPE1_IOMMU,
-					      VFIO_TYPE1v2_IOMMU};
+	static const unsigned long versions[] = {VFIO_TYPE1_IOMMU,
+						 VFIO_TYPE1v2_IOMMU};
 
 	for (size_t i = 0; i < COUNT(depths); i++)
 		run(second_joins, &depths[i], "several.second_joins.%s",
 		    states[i].name);
-	for (size_t i = 0; i < COUNT(types); i++)
-		run(mappings_stay, &types[i], "several.mappings_stay.%lu",
-		    types[i]);
+	for (size_t i = 0; i < COUNT(versions); i++)
+		run(mappings_stay, &versions[i], "several.mappings_stay.%lu",
+		    versions[i]);
 	run(mappings_go, NULL, "several.mappings_go");
 	run(device_of_second, NULL, "several.device_of_second");
 	run(two_containers, NULL, "several.two_containers");
