@@ -54,11 +54,15 @@ static uint32_t reap_all(struct rig *r, struct queue *q)
 	return n;
 }
 
+/* Each with a page of its own: two may be moved at the same time. */
 static void submit_many(struct rig *r, struct queue *q, uint32_t n,
 			struct nvme_sqe sqe)
 {
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		submit(r, q, sqe);
+		if (sqe.prp1)
+			sqe.prp1 += PAGE;
+	}
 	ring_sq(r, q);
 	devhost_run(r->h);
 }
